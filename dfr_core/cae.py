@@ -1,0 +1,130 @@
+"""The convolutional autoencoder of Section III-C and Table VIII, and its latent dimension (Appendix B).
+
+Its convolutions are all 1 x 1: at every position the same linear map of the c_o channels. So the code
+holds them as linear layers on the last axis, and a map [N, h_o, w_o, c_o] goes through as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .errors import DFRError
+
+
+def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii") -> tuple[int, ...]:
+    """Output channels of the six layers of Table VIII.
+
+    Args:
+        c_o: dimension of a regional feature (Eq. 3).
+        c_d: latent dimension.
+        hidden: ``"table-viii"``: outer hidden layers of (c_o + c_d)/2; ``"released"``: (c_o + 2 c_d)/2.
+    """
+    outer = (c_o + c_d) // 2 if hidden == "table-viii" else (c_o + 2 * c_d) // 2
+    return outer, 2 * c_d, c_d, 2 * c_d, outer, c_o
+
+
+class CAE(nn.Module):
+    """Table VIII: six 1 x 1 convolutions, ReLU after all but the third and the sixth.
+
+    Args:
+        c_o: channels in and out.
+        c_d: latent dimension.
+        hidden: see :func:`layer_widths`.
+        batch_norm: batch normalisation before every ReLU (public code; not in the paper).
+        seed: of the initialisation (torch's default for convolutions).
+    """
+
+    def __init__(self, c_o: int, c_d: int, hidden: str = "table-viii", batch_norm: bool = False, seed: int = 0) -> None:
+        super().__init__()
+        self.c_o, self.c_d = c_o, c_d
+        stack: list[nn.Module] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            c_in = c_o
+            for number, c_out in enumerate(layer_widths(c_o, c_d, hidden), start=1):
+                stack.append(nn.Linear(c_in, c_out))
+                if number not in (3, 6):
+                    stack += [nn.BatchNorm1d(c_out), nn.ReLU()] if batch_norm else [nn.ReLU()]
+                c_in = c_out
+        self.stack = nn.Sequential(*stack)
+
+    def forward(self, f: Tensor) -> Tensor:
+        """f [..., c_o] -> its reconstruction f-hat of the same shape."""
+        return self.stack(f.reshape(-1, self.c_o)).view(f.shape)
+
+    @torch.no_grad()
+    def centre(self, samples: Tensor) -> None:
+        """Shift the initial weights so that training starts from centred features of unit size.
+
+        Afterwards the network computes m + s CAE_0((f - m) / s), where CAE_0 is what it computed before and
+        m, s are mean and size of the samples [n, c_o]: the same architecture from another starting point.
+        """
+        mean = samples.mean(0)
+        size = (samples - mean).square().mean().sqrt().clamp(min=1e-12)
+        first, last = self.stack[0], self.stack[-1]
+        first.weight /= size
+        first.bias -= first.weight @ mean
+        last.weight *= size
+        last.bias.mul_(size).add_(mean)
+
+    def linear_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight [c_out, c_in] and bias [c_out] of the six layers, batch normalisation folded in (inference)."""
+        layers: list[tuple[Tensor, Tensor]] = []
+        for module in self.stack:
+            if isinstance(module, nn.Linear):
+                layers.append((module.weight, module.bias))
+            elif isinstance(module, nn.BatchNorm1d):
+                weight, bias = layers[-1]
+                scale = module.weight * torch.rsqrt(module.running_var + module.eps)
+                layers[-1] = (weight * scale[:, None], (bias - module.running_mean) * scale + module.bias)
+        return layers
+
+    def architecture(self) -> list[str]:
+        """The rows of Table VIII for this autoencoder."""
+        rows, number = [], 0
+        modules = list(self.stack)
+        for k, module in enumerate(modules):
+            if isinstance(module, nn.Linear):
+                number += 1
+                following = [type(m).__name__ for m in modules[k + 1 : k + 3]]
+                extra = " BN;" if following[:1] == ["BatchNorm1d"] else ""
+                relu = " ReLU;" if "ReLU" in following[: 2 if extra else 1] else ""
+                rows.append(f"[layer {number}]: Conv. (1, 1, {module.out_features}), stride=1;{extra}{relu}")
+        return rows
+
+
+def latent_dimension(samples: Tensor, variance: float = 0.9) -> int:
+    """c_d: how many principal components explain the given share of the variance (Appendix B).
+
+    Args:
+        samples: regional features [n, c_o].
+        variance: share in (0, 1].
+
+    Raises:
+        DFRError: fewer than two samples, or samples that do not vary.
+    """
+    spectrum = explained_variance(samples)
+    if variance >= 1:
+        return len(spectrum)
+    # The smallest number of components whose share is reached; the tolerance keeps 0.9 <= 0.9 true.
+    return int((spectrum < variance - 1e-9).sum()) + 1
+
+
+def explained_variance(samples: Tensor) -> Tensor:
+    """Cumulated share of variance explained by 1, 2, ... principal components: float64 [min(n - 1, c_o)].
+
+    Raises:
+        DFRError: fewer than two samples, or samples that do not vary.
+    """
+    n, c_o = samples.shape
+    if n < 2:
+        raise DFRError("pca_samples: PCA needs at least two regional features; give more images or a larger pca_samples")
+    centred = samples.double() - samples.double().mean(0)
+    # The two products share their non-zero eigenvalues; take the smaller one.
+    product = centred.T @ centred if c_o <= n else centred @ centred.T
+    spectrum = torch.linalg.eigvalsh(product).flip(0).clamp(min=0)[: min(n - 1, c_o)]
+    total = spectrum.sum()
+    if not total > 0:
+        raise DFRError("the training images give one and the same regional feature everywhere; are they blank?")
+    return (spectrum.cumsum(0) / total).cpu()

@@ -1,0 +1,80 @@
+"""Writing files so that nothing half-written is ever left behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .errors import DFRError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it over ``path`` when the block ends well.
+
+    The rename is atomic, so a reader sees the old file or the new one, and a process killed in the
+    middle leaves the old one. Missing parent folders are made.
+
+    Raises:
+        DFRError: the folder cannot be written to, or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp makes private files; a result is meant to be read by whoever may read the folder.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DFRError(f"{path}: cannot be written ({reason}); choose a folder with write permission and free space") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    """Write tensors and a few words about them as one safetensors file, atomically."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:  # it wraps the system's error; a full disk ends here
+            raise OSError(str(error)) from error
+
+
+def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and words from a safetensors file; no code from the file is run.
+
+    Raises:
+        DFRError: no such file, or not a whole safetensors file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DFRError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DFRError(f"{path}: not a whole safetensors file ({error}); it may be truncated or of another kind") from error

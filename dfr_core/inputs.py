@@ -1,0 +1,83 @@
+"""What people hand over as images, turned into one uint8 tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import Category, load_images, load_photographs, read_image
+from .errors import DFRError
+
+
+def as_images(images: Any, size: int) -> Tensor:
+    """Images in any usual form as uint8 [N, 3, H, W].
+
+    Args:
+        images: a tensor or array, uint8 [N, 3, H, W] or [N, H, W, 3] (also one image without N); one file;
+            a folder of photographs; a list of files; or a :class:`Category` (its training images).
+        size: side to which files are resized (IV-A4). Arrays are taken as they are.
+
+    Raises:
+        DFRError: something else, no images, or images that cannot be read.
+    """
+    if isinstance(images, Category):
+        return images.load_train(size)
+    if isinstance(images, str | Path):
+        path = Path(images)
+        if path.is_dir():
+            return load_photographs(path).load_train(size)
+        return torch.from_numpy(read_image(path, size)).permute(2, 0, 1)[None].contiguous()
+    if isinstance(images, Tensor | np.ndarray):
+        return _checked(torch.as_tensor(images))
+    try:
+        items = list(images)
+    except TypeError:
+        raise DFRError(f"images: cannot use a {type(images).__name__}; give an array, files, a folder or a Category") from None
+    if not items:
+        raise DFRError("images: the list is empty; give at least one image")
+    if all(isinstance(item, str | Path) for item in items):
+        return load_images(items, size)
+    try:
+        return _checked(torch.stack([torch.as_tensor(np.asarray(item)) for item in items]))
+    except (TypeError, RuntimeError, ValueError) as error:
+        if isinstance(error, DFRError):
+            raise
+        raise DFRError(
+            f"images: the items of the list do not fit together ({str(error).splitlines()[0]}); give files, or arrays of one size"
+        ) from error
+
+
+def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
+    """Test images and their ground truth: uint8 [N, 3, H, W] and bool [N, H, W].
+
+    Args:
+        data: a :class:`Category` (its test images) or a pair (images, masks).
+
+    Raises:
+        DFRError: something else, or masks that do not fit the images.
+    """
+    if isinstance(data, Category):
+        return data.load_test(size)
+    try:
+        images, masks = data
+    except (TypeError, ValueError):
+        raise DFRError("data: give a Category, or a pair (images, masks)") from None
+    images, masks = as_images(images, size), torch.as_tensor(np.asarray(masks))
+    if masks.shape != (len(images), *images.shape[-2:]):
+        raise DFRError(f"masks: shape {tuple(masks.shape)} does not fit images of shape {tuple(images.shape)}; one mask [H, W] an image")
+    return images, masks != 0
+
+
+def _checked(images: Tensor) -> Tensor:
+    if images.dtype != torch.uint8:
+        raise DFRError(f"images: dtype {images.dtype} is not uint8; give values 0..255 (multiply by 255 if yours are 0..1)")
+    images = images[None] if images.ndim == 3 else images
+    if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
+        images = images.permute(0, 3, 1, 2)
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise DFRError(f"images: shape {tuple(images.shape)} is not [N, 3, H, W] or [N, H, W, 3]")
+    return images.contiguous()

@@ -1,0 +1,82 @@
+"""Small pictures as arrays: heat, overlays, outlines, PNG bytes. Figures are drawn elsewhere with these.
+
+The colour map is perceptually uniform and readable by colour-blind people; bright means anomalous.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+HEAT = "inferno"
+#: Outlines: orange for ground truth, sky blue for what the method says (Okabe and Ito's palette).
+TRUTH = (230, 159, 0)
+FOUND = (86, 180, 233)
+
+
+@lru_cache(maxsize=8)
+def _table(name: str) -> np.ndarray:
+    from matplotlib import colormaps
+
+    return (colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def heat(scores: np.ndarray, low: float | None = None, high: float | None = None, colours: str = HEAT) -> np.ndarray:
+    """Scores [h, w] -> uint8 [h, w, 3]; ``low`` and ``high`` (default: the extremes) are the ends of the colour scale."""
+    scores = np.asarray(scores, dtype=np.float32)
+    low = float(scores.min()) if low is None else low
+    high = float(scores.max()) if high is None else high
+    unit = (scores - low) / max(high - low, 1e-12)
+    return _table(colours)[(unit.clip(0, 1) * 255).astype(np.uint8)]
+
+
+def overlay(image: np.ndarray, scores: np.ndarray, low: float | None = None, high: float | None = None, alpha: float = 0.6) -> np.ndarray:
+    """An anomaly map on its image, both [h, w]: the higher the score, the more of the heat is seen."""
+    scores = np.asarray(scores, dtype=np.float32)
+    low = float(scores.min()) if low is None else low
+    high = float(scores.max()) if high is None else high
+    weight = alpha * ((scores - low) / max(high - low, 1e-12)).clip(0, 1)[..., None]
+    grey = np.asarray(image, dtype=np.float32)
+    return ((1 - weight) * grey + weight * heat(scores, low, high)).round().astype(np.uint8)
+
+
+def outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = TRUTH, width: int = 1) -> np.ndarray:
+    """The image [h, w, 3] with the border of a mask [h, w] drawn on it."""
+    mask = np.asarray(mask, dtype=bool)
+    grown = ndimage.binary_dilation(mask, iterations=width)
+    out = np.array(image, dtype=np.uint8)
+    out[grown & ~mask] = colour
+    return out
+
+
+def to_image(image) -> np.ndarray:
+    """A tensor or array uint8 [3, h, w] or [h, w, 3] -> array [h, w, 3]."""
+    array = np.asarray(image)
+    return array.transpose(1, 2, 0) if array.shape[0] == 3 and array.shape[-1] != 3 else array
+
+
+def side_by_side(*images: np.ndarray, gap: int = 4) -> np.ndarray:
+    """Images of one height beside each other on white."""
+    height = max(image.shape[0] for image in images)
+    columns: list[np.ndarray] = []
+    for k, image in enumerate(images):
+        if k:
+            columns.append(np.full((height, gap, 3), 255, np.uint8))
+        columns.append(np.pad(image, ((0, height - image.shape[0]), (0, 0), (0, 0)), constant_values=255))
+    return np.concatenate(columns, axis=1)
+
+
+def png(image: np.ndarray, scale: int = 1) -> bytes:
+    """PNG bytes of uint8 [h, w, 3] (or bool / uint8 [h, w]), enlarged by a whole number."""
+    array = np.asarray(image)
+    array = array.astype(np.uint8) * 255 if array.dtype == bool else array
+    picture = Image.fromarray(array)
+    if scale != 1:
+        picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)  # a widget waits for this
+    return buffer.getvalue()

@@ -1,0 +1,215 @@
+"""Regional features (Section III-B, Eq. 1-3): align, aggregate, concatenate.
+
+:func:`literal_features` does what the equations say: blow every map up to the image, filter, concatenate.
+:class:`Generator` gives the same numbers without ever doing so. Resizing and mean filtering are linear
+and separable, so together they are A_h phi A_w' with one small matrix for each axis
+(:func:`axis_operator`). In the paper's setting that matrix is either a block mean (maps finer than the
+regional features) or a copy (coarser maps), and a copy need not be made before somebody reads it:
+:class:`RegionalFeatures` keeps coarse maps at their own resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_RESIZE = {  # name -> arguments of torch's interpolate in two dimensions
+    "nearest": {"mode": "nearest"},
+    "bilinear": {"mode": "bilinear", "align_corners": False},
+    "bilinear-aligned": {"mode": "bilinear", "align_corners": True},
+}
+
+
+def literal_features(
+    maps: Sequence[Tensor], image_size: tuple[int, int], kernel: int = 4, stride: int = 4, interpolation: str = "nearest"
+) -> Tensor:
+    """Eq. 1-3 to the letter; slow and large, for teaching and as a reference.
+
+    Args:
+        maps: phi_l, each [N, c_l, h_l, w_l].
+        image_size: (h, w) in pixels.
+        kernel, stride: of the mean filter, in pixels.
+        interpolation: see :class:`dfr_core.settings.Settings`.
+
+    Returns:
+        f(x), [N, c_o, h_o, w_o] with h_o = (h - kernel) // stride + 1.
+    """
+    aggregated = []
+    for phi in maps:
+        aligned = F.interpolate(phi, size=image_size, **_RESIZE[interpolation])  # Eq. 1: [N, c_l, h, w]
+        aggregated.append(F.avg_pool2d(aligned, kernel, stride))  # Eq. 2: [N, c_l, h_o, w_o]
+    return torch.cat(aggregated, dim=1)  # Eq. 3: [N, c_o, h_o, w_o]
+
+
+@lru_cache(maxsize=256)
+def axis_operator(map_size: int, image_size: int, kernel: int = 4, stride: int = 4, interpolation: str = "nearest") -> Tensor:
+    """The matrix A of alignment and aggregation along one axis: float64 [h_o, h_l].
+
+    Found by asking: column k is what Eq. 1 and 2 make of the k-th unit vector. Rows sum to one.
+    """
+    unit = torch.eye(map_size, dtype=torch.float64).view(map_size, 1, map_size, 1)
+    aligned = F.interpolate(unit, size=(image_size, 1), **_RESIZE[interpolation])
+    return F.avg_pool2d(aligned, (kernel, 1), (stride, 1)).view(map_size, -1).T.contiguous()
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """What A does along one axis, recognised from its entries."""
+
+    matrix: Tensor  # [h_o, h_l]
+    block: int | None  # mean over consecutive blocks of this many units
+    index: Tensor | None  # copy of these units, int64 [h_o]
+
+    @property
+    def upsamples(self) -> bool:
+        return self.index is not None and self.matrix.shape[0] > self.matrix.shape[1]
+
+
+@lru_cache(maxsize=256)
+def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolation: str) -> _Axis:
+    matrix = axis_operator(map_size, image_size, kernel, stride, interpolation)
+    n_out = matrix.shape[0]
+    block = index = None
+    if torch.equal(matrix, matrix.round()):  # rows sum to one, so a whole-number row is a unit vector
+        index = matrix.argmax(1)
+    elif map_size % n_out == 0:
+        b = map_size // n_out
+        mean = torch.eye(n_out, dtype=torch.float64).repeat_interleave(b, 1) / b
+        block = b if torch.allclose(matrix, mean, rtol=0, atol=1e-12) else None
+    return _Axis(matrix, block, index)
+
+
+@dataclass
+class RegionalMap:
+    """One aggregated map, phi-bar_l (Eq. 2), in the smallest form that holds all of it.
+
+    Attributes:
+        data: [N, h', w', c_l], channels innermost.
+        rows, cols: for each row (column) of the regional features the row (column) of ``data`` it equals;
+            None when ``data`` already has that many.
+    """
+
+    data: Tensor
+    rows: Tensor | None
+    cols: Tensor | None
+
+    def expand(self, data: Tensor | None = None) -> Tensor:
+        """``data`` (default: the map's own) repeated to the size of the regional features: [N, h_o, w_o, ...]."""
+        x = self.data if data is None else data
+        if self.rows is not None:
+            x = x.index_select(1, self.rows)
+        return x if self.cols is None else x.index_select(2, self.cols)
+
+
+class RegionalFeatures:
+    """f_{1:L}(x) of a batch of images, kept as one :class:`RegionalMap` a layer.
+
+    Attributes:
+        maps: layer number -> map.
+        shape: (h_o, w_o).
+    """
+
+    def __init__(self, maps: dict[int, RegionalMap], shape: tuple[int, int]) -> None:
+        self.maps = maps
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return next(iter(self.maps.values())).data.shape[0]
+
+    @property
+    def c_o(self) -> int:
+        """Dimension of a regional feature, Eq. 3."""
+        return sum(m.data.shape[-1] for m in self.maps.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(m.data.numel() * m.data.element_size() for m in self.maps.values())
+
+    def select(self, layers: Sequence[int]) -> RegionalFeatures:
+        """The features of a subset of the layers; nothing is copied."""
+        return RegionalFeatures({layer: self.maps[layer] for layer in layers}, self.shape)
+
+    def take(self, images: Tensor | slice) -> RegionalFeatures:
+        """The features of some of the images (a slice copies nothing)."""
+        return RegionalFeatures({k: RegionalMap(m.data[images], m.rows, m.cols) for k, m in self.maps.items()}, self.shape)
+
+    def dense(self) -> Tensor:
+        """Eq. 3 written out: [N, h_o, w_o, c_o], channels innermost; ``.permute(0, 3, 1, 2)`` is the paper's shape."""
+        return torch.cat([m.expand() for m in self.maps.values()], dim=-1)
+
+    def at(self, images: Tensor, positions: Tensor) -> Tensor:
+        """Regional features at given places.
+
+        Args:
+            images: int64 [M], which image.
+            positions: int64 [M], row-major position in h_o x w_o.
+
+        Returns:
+            [M, c_o].
+        """
+        i, j = positions // self.shape[1], positions % self.shape[1]
+        parts = []
+        for m in self.maps.values():
+            rows = i if m.rows is None else m.rows[i]
+            cols = j if m.cols is None else m.cols[j]
+            parts.append(m.data[images, rows, cols])
+        return torch.cat(parts, dim=-1)
+
+    @staticmethod
+    def concatenate(batches: Sequence[RegionalFeatures]) -> RegionalFeatures:
+        """The features of several batches of images as one."""
+        first = batches[0]
+        maps = {k: RegionalMap(torch.cat([b.maps[k].data for b in batches]), m.rows, m.cols) for k, m in first.maps.items()}
+        return RegionalFeatures(maps, first.shape)
+
+
+class Generator:
+    """The multi-scale regional feature generator (III-B, Fig. 3), exact and lean.
+
+    Args:
+        kernel, stride: of the mean filter in pixels (4 and 4 in IV-A3).
+        interpolation: of the alignment; the paper's is ``"nearest"``.
+    """
+
+    def __init__(self, kernel: int = 4, stride: int = 4, interpolation: str = "nearest") -> None:
+        self.kernel = kernel
+        self.stride = stride
+        self.interpolation = interpolation
+
+    def shape(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """(h_o, w_o) for an image of (h, w) pixels."""
+        h, w = image_size
+        return (h - self.kernel) // self.stride + 1, (w - self.kernel) // self.stride + 1
+
+    def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> RegionalMap:
+        """phi_l [N, c_l, h_l, w_l] -> phi-bar_l (Eq. 1 and 2 in one)."""
+        args = (self.kernel, self.stride, self.interpolation)
+        vertical, horizontal = (_axis(n, size, *args) for n, size in zip(phi.shape[-2:], image_size, strict=True))
+        if vertical.block and horizontal.block:
+            x = F.avg_pool2d(phi, (vertical.block, horizontal.block))
+        else:
+            x = _apply(_apply(phi, vertical, 2), horizontal, 3)
+        rows = vertical.index.to(phi.device) if vertical.upsamples else None
+        cols = horizontal.index.to(phi.device) if horizontal.upsamples else None
+        return RegionalMap(x.permute(0, 2, 3, 1).contiguous(), rows, cols)
+
+    def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
+        """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG19.maps`."""
+        return RegionalFeatures({layer: self.aggregate(phi, image_size) for layer, phi in maps}, self.shape(image_size))
+
+
+def _apply(x: Tensor, axis: _Axis, dim: int) -> Tensor:
+    """A along one axis of [N, c, h, w]; a copy that enlarges is left to the reader (RegionalMap)."""
+    if axis.upsamples:
+        return x
+    if axis.index is not None:
+        same = torch.equal(axis.index, torch.arange(x.shape[dim]))
+        return x if same else x.index_select(dim, axis.index.to(x.device))
+    matrix = axis.matrix.to(x)
+    return matrix @ x if dim == 2 else x @ matrix.T

@@ -1,0 +1,355 @@
+"""Six synthetic objects that are longer than wide: capsule, pill, screw, toothbrush, transistor, zipper.
+
+The recipes work as in :mod:`dfr_core.synthetic_round`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .synthetic_engine import (
+    SIZE,
+    Array,
+    Picture,
+    X,
+    Y,
+    blob,
+    box,
+    cover,
+    domes,
+    ellipse,
+    fractal,
+    frame,
+    lettering,
+    log_uniform,
+    mix,
+    noise,
+    norm,
+    place,
+    relief,
+    sample,
+    scratches,
+    smooth,
+    stroke,
+    tint,
+    wander,
+    within,
+)
+
+Rng = np.random.Generator
+
+
+def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """A lying two-piece capsule, half black and half orange, with a printed number."""
+    x, y, angle = rng.uniform(122, 134), rng.uniform(122, 134), rng.uniform(-0.10, 0.10)
+    ground = tint(0.86 + 0.02 * noise(rng, 4), (1.0, 1.0, 0.99))
+    mottle, join = noise(rng, 40), rng.uniform(-6, 6)
+
+    def draw(pinch: Array | float = 0.0, imprint: tuple[str, float, float] | None = ("500", 0.0, 0.0)) -> tuple[Picture, Array]:
+        u, v = frame(x, y, angle)
+        half = 41 + 1.5 * (u < join) - pinch
+        body = norm(np.maximum(np.abs(u) - 62, 0), v * 41 / half) - 41
+        across = np.clip(v / half, -1, 1)
+        round_light = 0.42 + 0.62 * np.sqrt(np.clip(1 - across**2, 0, 1)) - 0.22 * across
+        gloss = 0.55 * np.exp(-((across + 0.52) ** 2) / 0.012) * cover(np.abs(u) - 66, 20)
+        colour = mix((0.20, 0.18, 0.18), (0.86, 0.40, 0.16), cover(join - u))
+        skin = colour * round_light * (1 + 0.03 * mottle) + 0.65 * gloss
+        skin *= 1 - 0.35 * np.exp(-((u - join - 1) ** 2) / 3)
+        picture = Picture(ground).paint((0.55, 0.55, 0.55), 0.6 * cover(ellipse(X - x - 4, Y - y - 40, 98, 12), 14))
+        picture.paint(skin, cover(body))
+        if imprint:
+            text, du, dv = imprint
+            at = place((join + 48 + du, 2 + dv), x, y, angle)
+            picture.paint((0.95, 0.92, 0.88), 0.85 * lettering(text, *at, 24, angle, 3.4))
+        return picture, body
+
+    picture, body = draw()
+    on = cover(body + 2)
+    px, py = place((flaw.uniform(-80, 80), flaw.uniform(-28, 28)), x, y, angle)
+    if defect == "crack":
+        points = wander(flaw, px, py, np.pi / 2 + flaw.uniform(-0.5, 0.5), flaw.uniform(22, 70), 0.5, 18)
+        picture.flaw((0.95, 0.85, 0.72), stroke([(a + 1.5, b) for a, b in points], width=2.4, taper=True) * on, 0.6)
+        picture.flaw((0.08, 0.06, 0.05), stroke(points, width=2.2, taper=True) * on, 0.9)
+    elif defect == "faulty_imprint":
+        other = (None, ("50", 0, 0), ("500", 14, flaw.uniform(-12, 12)), ("505", 0, 0))[flaw.integers(4)]
+        changed, _ = draw(imprint=other)
+        picture.swap(changed, picture.changed(changed, 0.02))
+    elif defect == "poke":
+        radius = log_uniform(flaw, 3, 7)
+        picture.flaw((0.97, 0.90, 0.80), blob(flaw, px + 1, py + 1, 1.4 * radius, 0.3, soft=2) * on, 0.5)
+        picture.flaw((0.10, 0.07, 0.06), blob(flaw, px, py, radius, 0.3, soft=2) * on, 0.85)
+    elif defect == "scratch":
+        picture.flaw((0.93, 0.82, 0.72), scratches(flaw, px, py, angle, 0.6, 90) * on, flaw.uniform(0.35, 0.7))
+    elif defect == "squeeze":
+        u, v = frame(x, y, angle)
+        dent = flaw.uniform(5, 13) * np.exp(-((u - flaw.uniform(-70, 70)) ** 2) / (2 * flaw.uniform(9, 20) ** 2)) * (v < 0)
+        changed, _ = draw(pinch=dent)
+        picture.swap(changed, picture.changed(changed))
+    return picture
+
+
+def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """A white oblong tablet with red specks, two letters and a groove pressed into it."""
+    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), rng.uniform(-0.06, 0.06)
+    ground = tint(0.07 + 0.012 * noise(rng, 8), (1, 1, 1))
+    u, v = frame(x, y, angle)
+    body = (np.abs(u / 104) ** 2.3 + np.abs(v / 62) ** 2.3) ** (1 / 2.3)
+    inside = (body - 1) * 62
+    dots = rng.random((130, 2)) * SIZE
+    specks = np.minimum(1, 1.5 * domes(dots[:60], 2.1)[0]) + 0.7 * domes(dots[60:], 1.4)[0]
+    powder = 0.012 * noise(rng, 128) + 0.012 * noise(rng, 40)
+    dome = 9 * np.sqrt(np.clip(1 - body, 0, 1)) + 2.0 * np.interp(inside, [-9, -5], [0, 1])
+
+    def draw(text: str = "FF", shift: tuple[float, float] = (0.0, 0.0), tone: tuple[float, ...] = (0.97, 0.95, 0.90)) -> Picture:
+        pressed = lettering(text, *place((52 + shift[0], shift[1]), x, y, angle), 42, angle, 5.5) if text else np.zeros((SIZE, SIZE))
+        groove = 0.9 * cover(np.abs(u) - 2.5, 3)
+        face = 0.84 * relief(dome - 1.8 * smooth(np.maximum(pressed, groove), 0.8), 0.28) + powder
+        picture = Picture(ground).paint(tint(face, tone), cover(inside, 1.5))
+        return picture.paint(tint(face, (0.85, 0.22, 0.20)), 0.75 * np.clip(specks, 0, 1) * cover(inside + 3))
+
+    picture = draw()
+    px, py = within(flaw, x, y, 92, 52, angle)
+    on = cover(inside + 2)
+    if defect == "color":
+        dye = ((0.75, 0.20, 0.20), (0.80, 0.70, 0.35), (0.45, 0.42, 0.40))[flaw.integers(3)]
+        picture.flaw(dye, blob(flaw, px, py, log_uniform(flaw, 4, 24), 0.45, soft=5) * on, flaw.uniform(0.25, 0.65))
+    elif defect == "crack":
+        # A piece broken off the rim, or a crack across the face.
+        at = 2 * np.pi * flaw.random()
+        px, py = place((98 * np.cos(at), 58 * np.sin(at)), x, y, angle)
+        lost = blob(flaw, px, py, log_uniform(flaw, 7, 22), 0.5) * cover(inside, 1.5)
+        picture.flaw(tint(0.55 + 0.10 * noise(flaw, 50), (0.97, 0.94, 0.88)), lost)
+        points = wander(flaw, px, py, angle + at + flaw.uniform(-0.7, 0.7), flaw.uniform(60, 130), 0.4, 18)
+        picture.flaw((0.30, 0.28, 0.26), stroke(points, width=1.8, taper=True) * on, 0.85)
+    elif defect == "faulty_imprint":
+        choice = (("FE", (0, 0)), ("", (0, 0)), ("FF", (-14, 8)), ("LF", (0, 0)))[flaw.integers(4)]
+        changed = draw(*choice)
+        picture.swap(changed, picture.changed(changed, 0.012))
+    elif defect == "pill_type":
+        # Logical: the whole tablet is of the wrong, slightly yellower kind.
+        picture.swap(draw(tone=((1.0, 0.90, 0.68), (0.90, 0.93, 0.98), (0.98, 0.84, 0.80))[flaw.integers(3)]), inside < 0.5)
+    elif defect == "scratch":
+        picture.flaw((0.50, 0.47, 0.44), scratches(flaw, px, py, 0, np.pi, 80) * on, flaw.uniform(0.3, 0.8))
+    return picture
+
+
+def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """A wood screw in any position on a light ground: flat head, smooth neck, thread, tip."""
+    x, y, angle = rng.uniform(120, 136), rng.uniform(120, 136), 2 * np.pi * rng.random()
+    ground = tint(0.78 + 0.015 * noise(rng, 5), (1.0, 1.0, 1.0))
+    u, v = frame(x, y, angle)
+    pitch, phase = 9.5, rng.random()
+    wear = sample(noise(rng, 60, 20), u, v) + noise(rng, 90)
+
+    def draw(crest: Array | float = 1.0, bend: Array | float = 0.0, head: float = 1.0) -> tuple[Picture, Array]:
+        w = v - bend
+        turn = u / pitch + phase + 0.055 * w
+        tooth = np.abs(2 * ((turn + 0.5 * (w > 0)) % 1) - 1)
+        core = np.interp(u, [-104, -103, -97, -82, -32, -30, 84, 108], [0, 24 * head, 24 * head, 10, 9.5, 7.5, 7.0, 0.6])
+        flank = np.interp(u, [-36, -28, 80, 106], [0, 6.5, 6.5, 1.0]) * crest
+        half = core + flank * tooth
+        across = np.clip(w / np.maximum(half, 1), -1, 1)
+        shine = 0.20 + 0.34 * np.sqrt(1 - across**2) + 0.34 * np.exp(-((across + 0.35) ** 2) / 0.05)
+        ridge = np.cos(2 * np.pi * (turn + 0.25)) * np.interp(u, [-34, -28, 90, 104], [0, 1, 1, 0.3]) * crest
+        steel = shine * (1 + 0.42 * ridge + 0.03 * wear) * np.interp(u, [-104, -98, -96, -90], [1.25, 1.25, 0.75, 1.0])
+        solid = np.maximum(np.abs(w) - half, np.abs(u - 2) - 107)
+        return Picture(ground).paint(tint(steel, (1.0, 0.97, 0.92)), cover(solid, 1.6)), solid
+
+    picture, solid = draw()
+    on = cover(solid + 1)
+    if defect == "manipulated_front":
+        start, amount = flaw.uniform(55, 92), flaw.choice([-1, 1]) * flaw.uniform(5, 16)
+        changed, _ = draw(bend=amount * (np.clip(u - start, 0, None) / (108 - start)) ** 2)
+        picture.swap(changed, picture.changed(changed))
+    elif defect == "scratch_head":
+        px, py = place((-100 + flaw.uniform(-2, 6), flaw.uniform(-16, 16)), x, y, angle)
+        chip = blob(flaw, px, py, log_uniform(flaw, 3, 8), 0.5, 1.3, angle + flaw.uniform(0, 3)) * on
+        picture.flaw(tint(0.40 + 0.25 * noise(flaw, 70), (1, 0.97, 0.93)), chip)
+    elif defect == "scratch_neck":
+        px, py = place((flaw.uniform(-78, -36), flaw.uniform(-6, 6)), x, y, angle)
+        shade = ((0.92, 0.90, 0.86), (0.16, 0.15, 0.14))[flaw.integers(2)]
+        picture.flaw(shade, scratches(flaw, px, py, angle, 1.6, 32) * on, 0.8)
+    elif defect in ("thread_side", "thread_top"):
+        # Crests filed down: seen at the outline (side), or from above, where only the shading tells (top).
+        at, reach = flaw.uniform(-15, 75), flaw.uniform(4, 13)
+        near = cover(np.abs(u - at) - reach, 3)
+        changed, _ = draw(crest=1 - flaw.uniform(0.6, 1.0) * near)
+        side = flaw.choice([-1, 1]) * v > 3 if defect == "thread_side" else np.abs(v) < 9
+        picture.swap(changed, side & picture.changed(changed))
+    return picture
+
+
+def toothbrush(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """The head of a toothbrush seen from above: rows of bristle tufts on an oval plate, and the neck."""
+    x, y, angle = rng.uniform(124, 132), rng.uniform(120, 126), rng.uniform(-0.04, 0.04)
+    u, v = frame(x, y, angle)
+    ground = tint(0.10 + 0.02 * noise(rng, 5), (0.95, 0.98, 1.05))
+    plate = np.minimum(box(u, v, 52, 104, 50), box(u, v - 120, 15, 40, 8))
+    plastic = 0.80 * relief(np.interp(-plate, [0, 7], [0, 6]), 0.30) + 0.01 * noise(rng, 60)
+    tufts = [(i, j) for j in range(-5, 6) for i in range(4) if abs(j) < 5 or i in (1, 2)]
+    blue = np.array([i in (1, 2) or abs(j) == 5 for i, j in tufts])
+    tones = np.where(blue, [[0.36], [0.62], [0.90]], [[0.96], [0.96], [0.94]])
+    tufts = [place((20.0 * (i - 1.5), 18.2 * j), x, y, angle) for i, j in tufts]
+    each = 24
+    number = np.repeat(np.arange(len(tufts)), each)
+    spots = np.array(tufts)[number] + [within(rng, 0, 0, 7.0) for _ in number]
+    spots += rng.uniform(-1.2, 1.2, (len(tufts), 2))[number]
+    own_light = rng.uniform(0.75, 1.10, len(number))
+
+    def draw(spots: Array, present: Array) -> tuple[Picture, Array]:
+        height, owner = domes(spots[present], 2.4)
+        owner = np.where(owner < 0, -1, np.flatnonzero(present)[owner])
+        shadow = domes(np.array(tufts)[np.unique(number[present])], 10.5)[0]
+        picture = Picture(ground).paint(tint(plastic, (0.66, 0.74, 0.80)), cover(plate, 1.5))
+        picture.paint((0.20, 0.24, 0.30), 0.55 * np.minimum(1, 1.5 * shadow) * cover(plate, 1.5))
+        bristle = (0.25 + 0.75 * height) * own_light[owner] * tones[:, number[owner]]
+        return picture.paint(bristle, np.minimum(1, 1.6 * height)), owner
+
+    everything = np.ones(len(number), dtype=bool)
+    picture, owner = draw(spots, everything)
+    if defect == "bent_bristles":
+        # The bristles around one point lean over, more the nearer they are.
+        cx, cy = within(flaw, x, y, 36, 92, angle)
+        away = norm(*(spots - (cx, cy)).T)
+        reach, push, way = flaw.uniform(8, 22), flaw.uniform(7, 16), 2 * np.pi * flaw.random()
+        lean = push * np.exp(-(away**2) / (2 * reach**2)) * (0.4 + 0.6 * flaw.random(len(away)))
+        lean[lean < 1.2] = 0
+        changed, _ = draw(spots + np.outer(lean, (np.cos(way), np.sin(way))), everything)
+        picture.swap(changed, picture.changed(changed))
+    elif defect == "missing_tuft":
+        first = int(flaw.integers(len(tufts)))
+        lost = (number >= first) & (number < first + int(flaw.integers(1, 4)))
+        changed, _ = draw(spots, ~lost)
+        picture.swap(changed, picture.changed(changed, 0.02))
+    elif defect == "contamination":
+        px, py = within(flaw, x, y, 38, 95, angle)
+        lump = blob(flaw, px, py, log_uniform(flaw, 4, 17), 0.5, stretch=1.2, angle=np.pi * flaw.random(), soft=2)
+        dirt = ((0.45, 0.36, 0.22), (0.85, 0.85, 0.80), (0.25, 0.34, 0.18))[flaw.integers(3)]
+        picture.flaw(tint(1 + 0.18 * noise(flaw, 50), dirt), lump, flaw.uniform(0.55, 0.95))
+    return picture
+
+
+def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """A transistor standing on perforated board: black case with a round metal eye, three legs into three holes."""
+    x, y = rng.uniform(125, 131), rng.uniform(88, 94)
+    board = 0.50 + 0.03 * fractal(rng, 6, 20) + 0.015 * noise(rng, 128)
+    hole_u, hole_v = (X - x + 13) % 26 - 13, (Y - y - 114 + 13) % 26 - 13
+    hole = norm(hole_u, hole_v)
+    ground = tint(board, (0.86, 0.66, 0.46))
+    ground = ground * (1 - 0.80 * cover(hole - 5, 1.5) + 0.14 * cover(np.abs(hole - 6.2) - 1, 1.5))
+    grain, tilt = noise(rng, 100), rng.uniform(-0.02, 0.02)
+    sway = rng.uniform(-1.2, 1.2, 3)
+
+    def legs_down(cx: float, cy: float, angle: float) -> list[list[tuple[float, float]]]:
+        tops = [place((26.0 * k, 46.0), cx, cy, angle) for k in (-1, 0, 1)]
+        feet = [place((26.0 * k + sway[k + 1], 114.0), cx, cy, angle) for k in (-1, 0, 1)]
+        return [[tops[k], ((tops[k][0] + feet[k][0]) / 2, (tops[k][1] + feet[k][1]) / 2), feet[k]] for k in range(3)]
+
+    def draw(cx: float, cy: float, angle: float, legs: list[list[tuple[float, float]]], present: bool = True) -> tuple[Picture, Array]:
+        picture, wires = Picture(ground), np.zeros((SIZE, SIZE))
+        if not present:
+            return picture, wires
+        if legs:
+            shadow = smooth(stroke(*[[(px + 4, py + 3) for px, py in leg] for leg in legs], width=8), 1.5)
+            wires = stroke(*legs, width=8)
+            glint = stroke(*[[(px - 1.5, py) for px, py in leg] for leg in legs], width=2.5)
+            picture.paint((0.12, 0.09, 0.07), 0.6 * shadow)
+            picture.paint(tint(0.55 + 0.05 * grain, (1, 0.98, 0.95)), wires).paint((0.93, 0.92, 0.90), 0.8 * glint)
+            wires = np.maximum(wires, shadow)
+        u, v = frame(cx, cy, angle)
+        case = box(u, v, 58, 50, 5)
+        shadow = cover(box(u - 5, v - 6, 58, 50, 8), 8)
+        plastic = 0.15 * relief(np.interp(-case, [0, 6], [0, 5]), 0.5) + 0.012 * grain
+        picture.paint((0.10, 0.08, 0.06), 0.6 * shadow).paint(tint(plastic, (1.0, 1.0, 1.04)), cover(case))
+        eye = ellipse(u, v + 18, 17)
+        picture.paint(tint(0.52 + 0.04 * grain, (1, 0.98, 0.94)), cover(eye)).paint((0.08, 0.07, 0.07), cover(eye + 6))
+        return picture, np.maximum(wires, np.maximum(shadow, cover(case)))
+
+    legs = legs_down(x, y, tilt)
+    picture, parts = draw(x, y, tilt, legs)
+    k = int(flaw.integers(3))
+    if defect in ("bent_lead", "cut_lead"):
+        changed = [list(leg) for leg in legs]
+        (ax, ay), (bx, by), (cx, cy) = changed[k]
+        if defect == "bent_lead":
+            push = flaw.choice([-1, 1]) * flaw.uniform(6, 20)
+            changed[k] = [(ax, ay), (bx + push, by - 4), (cx + push * flaw.uniform(0.2, 1.3), cy - flaw.uniform(0, 14))]
+        else:
+            left = flaw.uniform(0.15, 0.75)
+            changed[k] = [(ax, ay), (ax + left * (cx - ax), ay + left * (cy - ay))]
+        other, _ = draw(x, y, tilt, changed)
+        picture.swap(other, picture.changed(other))
+    elif defect == "damaged_case":
+        side, along = int(flaw.integers(4)), flaw.uniform(-0.9, 0.9)
+        px, py = place(((58, 50 * along), (-58, 50 * along), (58 * along, -50), (58 * along, 20))[side], x, y, tilt)
+        u, v = frame(x, y, tilt)
+        chip = blob(flaw, px, py, log_uniform(flaw, 6, 22), 0.5, 1.2, np.pi * flaw.random()) * cover(box(u, v, 58, 50, 5))
+        picture.flaw(tint(0.27 + 0.10 * noise(flaw, 50), (1.0, 0.98, 0.95)), chip, flaw.uniform(0.6, 1.0))
+    elif defect == "misplaced":
+        # Logical: a perfect transistor in the wrong place, or none at all.
+        if flaw.random() < 0.25:
+            other, moved = draw(x, y, tilt, legs, present=False)
+        else:
+            angle = tilt + flaw.choice([-1, 1]) * flaw.uniform(0.12, 0.6)
+            cx, cy = x + flaw.uniform(-26, 26), y + flaw.uniform(-14, 34)
+            other, moved = draw(cx, cy, angle, legs_down(cx, cy, angle))
+        picture.swap(other, np.maximum(parts, moved) > 0.02)
+    return picture
+
+
+def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
+    """A closed zipper: two rows of interlocking teeth between two strips of woven tape, on a light table."""
+    x, phase, lean = rng.uniform(122, 134), rng.uniform(0, 12), rng.uniform(-0.015, 0.015)
+    table = tint(0.84 + 0.015 * noise(rng, 5), (1, 1, 1))
+    u, v = frame(x, 128, lean)
+    weave = np.cos(np.pi * u / 2.0) * np.cos(np.pi * (v + u) / 2.6)
+    tape_light = 0.17 + 0.035 * weave + 0.014 * noise(rng, 128) + 0.012 * noise(rng, 6)
+    tape_light += 0.05 * cover(np.abs(np.abs(u) - 34) - 2, 2) * np.cos(v * 0.9)
+    edge = 82 + 0.8 * noise(rng, 4, 40)
+    pitch, count = 12.0, 26
+
+    def draw(length: Array, gap: Array | float = 0.0, squash: Array | float = 0.0) -> Picture:
+        picture = Picture(table).paint(tint(tape_light, (1.0, 1.0, 1.06)), cover(np.abs(u) - edge, 1.5))
+        picture.paint(tint(0.72 + 0.02 * weave, (1, 1, 1)), cover(np.abs(u) - gap + 2, 1.5) if np.ndim(gap) else np.zeros((SIZE, SIZE)))
+        for side in (0, 1):
+            w = (u if side else -u) - gap
+            row = (v + squash + phase + 128 + side * pitch / 2) / pitch
+            k = np.floor(row).astype(int)
+            along = (row - k - 0.5) * pitch
+            reach = np.where((k >= 0) & (k < count), length[side, np.clip(k, 0, count - 1)], 1.0)
+            tooth = box(w - 9 - 4 + 13 * (1 - reach), along, 13, 3.6 - 0.06 * w, 2.2)
+            tooth = np.where(reach > 0, np.maximum(tooth, -w - 26 + 20), 9.0)
+            metal = 0.46 * relief(np.interp(-tooth, [-1, 0, 2.5], [0, 0, 2.2]), 0.5) + 0.01 * weave
+            picture.paint((0.05, 0.05, 0.05), 0.5 * cover(tooth - 1.5, 2)).paint(tint(metal, (1.0, 0.97, 0.88)), cover(tooth))
+        return picture
+
+    whole = np.ones((2, count))
+    picture = draw(whole)
+    at = flaw.uniform(-118, 118)
+    if defect == "broken_teeth":
+        length, side = whole.copy(), int(flaw.integers(2))
+        first = int(flaw.integers(1, count - 5))
+        for k in range(first, first + int(flaw.integers(1, 4))):
+            length[side, k] = flaw.uniform(0.0, 0.6) * (flaw.random() < 0.8)
+        changed = draw(length)
+        picture.swap(changed, picture.changed(changed))
+    elif defect == "split_teeth":
+        opening = flaw.uniform(4, 11) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(16, 40) ** 2))
+        changed = draw(whole, gap=np.where(opening > 0.6, opening, 0.0))
+        picture.swap(changed, picture.changed(changed))
+    elif defect == "squeezed_teeth":
+        push = flaw.choice([-1, 1]) * flaw.uniform(3, 6) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(9, 20) ** 2))
+        push = push * (np.sign(u) == flaw.choice([-1, 1]))
+        changed = draw(whole, squash=push)
+        picture.swap(changed, picture.changed(changed))
+    else:
+        side = flaw.choice([-1, 1])
+        if defect == "fabric_border":
+            px, py = place((side * flaw.uniform(76, 84), at), x, 128, lean)
+            bite = blob(flaw, px, py, log_uniform(flaw, 5, 17), 0.5, 1.3, np.pi * flaw.random()) * cover(np.abs(u) - edge, 1.5)
+            picture.flaw(mix((0.30, 0.30, 0.32), (0.80, 0.80, 0.80), cover(-np.abs(u) + 77, 8)), bite)
+        elif defect == "fabric_interior":
+            px, py = place((side * flaw.uniform(38, 68), at), x, 128, lean)
+            worn = blob(flaw, px, py, log_uniform(flaw, 4, 20), 0.5, 1.3, np.pi * flaw.random(), soft=3)
+            picture.flaw(tint(0.26 + 0.14 * noise(flaw, 110), (1, 1, 1.05)), worn, flaw.uniform(0.4, 1.0))
+    return picture

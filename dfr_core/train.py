@@ -1,0 +1,180 @@
+"""Training the autoencoder on normal images (Sections III-C and IV-A4).
+
+Every random choice is a function of (seed, epoch or step), so a run that was killed and goes on from its
+checkpoint draws what it would have drawn, and on CPU ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .files import load_tensors, save_tensors
+from .settings import Settings
+
+CHECKPOINT_SECONDS = 30.0
+_EPOCH, _POSITIONS = 1, 2  # names of random streams
+
+
+class FeatureSource(Protocol):
+    """Where training takes its features from: a cache, or the backbone itself."""
+
+    shape: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def rows(self, images: Tensor, positions: Tensor | None) -> Tensor:
+        """Features of images [B] at positions [B, P] (None: all), flattened to [B * P, ...]."""
+
+
+@dataclass
+class Progress:
+    """What a training run tells while it goes on."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass
+class Checkpoint:
+    """Where to keep the state of a run, and what run it is (a checkpoint of another run is not used)."""
+
+    path: Path
+    run: str
+    every_seconds: float = CHECKPOINT_SECONDS
+    _last: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self.every_seconds
+
+    def save(self, step: int, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> None:
+        tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+        for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            tensors |= {f"adam.{k}.{name}": value for name, value in optimiser.state[parameter].items()}
+        save_tensors(self.path, tensors | {"losses": losses[:step]}, {"run": self.run, "step": str(step)})
+        self._last = time.monotonic()
+
+    def restore(self, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
+        """Put a saved state back; returns the steps done, 0 if there is nothing to go on from."""
+        if not self.path.exists():
+            return 0
+        tensors, about = load_tensors(self.path)
+        if about.get("run") != self.run:
+            return 0
+        step = int(about["step"])
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            prefix = f"adam.{k}."
+            optimiser.state[parameter] = {
+                # Adam keeps its step count on the CPU, the moments beside their parameter.
+                name.removeprefix(prefix): value if name.endswith(".step") else value.to(parameter.device)
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+        losses[:step] = tensors["losses"].to(losses.device)
+        return step
+
+
+def total_steps(settings: Settings, n_images: int) -> int:
+    """Optimiser steps of a whole run."""
+    return settings.steps or settings.epochs * math.ceil(n_images / settings.batch_size)
+
+
+def learning_rate(settings: Settings, step: int, steps: int) -> float:
+    """Adam's step size at ``step``: constant (IV-A4), or one cycle: up to the peak in 30 % of the run, then down."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    turn = 0.3 * steps
+    rising = step < turn
+    start, phase = (1 / 25, step / turn) if rising else (1e-4, (steps - step) / (steps - turn))
+    return settings.learning_rate * (start + (1 - start) * (1 - math.cos(math.pi * min(1.0, phase))) / 2)
+
+
+def batch(settings: Settings, n_images: int, n_positions: int, step: int) -> tuple[Tensor, Tensor | None]:
+    """Which images, and which positions in them, step ``step`` trains on: int64 [B] and [B, P] (None: all)."""
+    per_epoch = math.ceil(n_images / settings.batch_size)
+    epoch, k = divmod(step, per_epoch)
+    order = np.random.default_rng([settings.seed, _EPOCH, epoch]).permutation(n_images)
+    images = torch.from_numpy(order[k * settings.batch_size : (k + 1) * settings.batch_size])
+    if settings.positions is None or settings.positions >= n_positions:
+        return images, None
+    random = np.random.default_rng([settings.seed, _POSITIONS, step]).random((len(images), n_positions), dtype=np.float32)
+    return images, torch.from_numpy(np.argpartition(random, settings.positions, axis=1)[:, : settings.positions])
+
+
+def reconstruction_loss(f: Tensor, reconstruction: Tensor, loss: str = "l2") -> Tensor:
+    """Eq. 4, averaged over positions and images so that its size does not depend on how many there are.
+
+    Args:
+        f, reconstruction: [M, c_o].
+        loss: ``"l2"``: mean of ||f - f-hat||_2; ``"squared"``: mean squared error (public code).
+    """
+    difference = f - reconstruction
+    return difference.square().mean() if loss == "squared" else torch.linalg.vector_norm(difference, dim=-1).mean()
+
+
+def train(
+    model: nn.Module,
+    source: FeatureSource,
+    settings: Settings,
+    loss: Callable[[nn.Module, Tensor], Tensor],
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> np.ndarray:
+    """Fit ``model`` to the features of normal images with Adam (IV-A4).
+
+    Args:
+        model: the CAE, already on its device; changed in place and left in evaluation mode.
+        source: features of the training images.
+        loss: the loss of the model on a batch of features.
+        checkpoint: if given, the state is saved there now and then, and a saved state is taken up.
+        progress: called a few times a second.
+
+    Returns:
+        The loss curve, float32 [steps].
+    """
+    n_positions = source.shape[0] * source.shape[1]
+    steps = total_steps(settings, len(source))
+    device = next(model.parameters()).device
+    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    losses = torch.zeros(steps, device=device)
+    done = checkpoint.restore(model, optimiser, losses) if checkpoint else 0
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+    model.train()
+    told = 0.0
+    for step in range(done, steps):
+        images, positions = batch(settings, len(source), n_positions, step)
+        rows = source.rows(images.to(device), None if positions is None else positions.to(device))
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(settings, step, steps)
+        optimiser.zero_grad(set_to_none=True)
+        with autocast:
+            value = loss(model, rows)
+        value.backward()
+        optimiser.step()
+        losses[step] = value.detach()  # stays on the device: reading it would make the GPU wait
+        if checkpoint and checkpoint.due():
+            checkpoint.save(step + 1, model, optimiser, losses)
+        if progress and (time.monotonic() - told > 0.25 or step + 1 == steps):
+            progress(Progress(step + 1, steps, float(losses[step])))
+            told = time.monotonic()
+    model.eval()
+    if checkpoint:
+        checkpoint.save(steps, model, optimiser, losses)
+    return losses.cpu().numpy()
+
+
+def run_name(settings: Settings, data: str, weights: str) -> str:
+    """What a checkpoint belongs to: all settings, the training data and the backbone's weights."""
+    return json.dumps({"settings": settings.to_json(), "data": data, "weights": weights}, sort_keys=True)
