@@ -42,8 +42,8 @@ ifneq "$(MADE_FOR)" "$(TORCH) $(CURDIR)"
 .venv/.ready: FORCE
 endif
 
-figures: setup ## every figure and table, into figures/
-	.venv/bin/dfr reproduce --out figures \
+figures: setup ## every figure and table, into figures/ (other editions: figures-EDITION/)
+	.venv/bin/dfr reproduce \
 	    $(if $(EDITION),--edition '$(EDITION)') $(if $(DATA),--data '$(DATA)') \
 	    $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(JOBS),--jobs '$(JOBS)') $(ARGS)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +134,10 @@ def build_backbone(weights: str, *, width: float = 1.0, padding: str = "zeros", 
         if weights == "imagenet":
             if width != 1:
                 raise DFRError(f"width: ImageNet weights exist for width 1 only, not {width}; set width=1 or weights='untrained'")
-            file = Path(os.environ[WEIGHTS_VARIABLE]) if os.environ.get(WEIGHTS_VARIABLE) else _imagenet_file()
+            named = os.environ.get(WEIGHTS_VARIABLE)
+            if named and not Path(named).is_file():
+                raise DFRError(f"{WEIGHTS_VARIABLE}: {named} is not a file; correct the variable or unset it")
+            file = Path(named) if named else _imagenet_file()
         else:
             file = Path(weights)
         state = _fitting(file, _read_state(file), network)
@@ -213,7 +217,9 @@ def _read_state(file: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd files torch warns before it refuses them
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise DFRError(
             f"weights: {file} cannot be read as a state dict ({type(error).__name__}); it may be truncated or of another kind"

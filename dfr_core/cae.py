@@ -68,6 +68,37 @@ class CAE(nn.Module):
         last.weight *= size
         last.bias.mul_(size).add_(mean)
 
+    @torch.no_grad()
+    def start_from_pca(self, samples: Tensor) -> None:
+        """Set the initial weights so that the network computes PCA's reconstruction; training goes on from there.
+
+        A ReLU network can carry a signed number z as the pair (relu(z), relu(-z)), and Table VIII's 2 c_d units
+        around the code are just enough for c_d such pairs. The outer hidden layers carry the same pairs; their
+        other units keep their random input weights and start unheard. Where an outer layer has fewer than 2 c_d
+        units (c_o < 3 c_d), the last components have no room and start at zero.
+
+        Args:
+            samples: regional features [n, c_o].
+        """
+        weights = [m for m in self.stack if isinstance(m, nn.Linear)]
+        pairs = min(self.c_d, weights[0].out_features // 2)
+        basis = principal_components(samples, pairs).to(samples.dtype)
+        split = torch.zeros(2 * self.c_d, self.c_d, device=samples.device)  # z -> (z, -z)
+        split[: self.c_d].fill_diagonal_(1)
+        split[self.c_d :].fill_diagonal_(-1)
+        kept = torch.cat([torch.arange(pairs), self.c_d + torch.arange(pairs)]).to(samples.device)
+        for layer in weights:
+            layer.bias.zero_()
+        weights[0].weight[: 2 * pairs] = torch.cat([basis, -basis])
+        weights[1].weight.zero_()
+        weights[1].weight[kept, torch.arange(2 * pairs)] = 1
+        weights[2].weight.copy_(split.T)
+        weights[3].weight.copy_(split)
+        weights[4].weight[: 2 * pairs] = torch.eye(2 * self.c_d, device=samples.device)[kept]
+        weights[5].weight.zero_()
+        weights[5].weight[:, : 2 * pairs] = torch.cat([basis, -basis]).T
+        self.centre(samples)
+
     def linear_layers(self) -> list[tuple[Tensor, Tensor]]:
         """Weight [c_out, c_in] and bias [c_out] of the six layers, batch normalisation folded in (inference)."""
         layers: list[tuple[Tensor, Tensor]] = []
@@ -92,6 +123,15 @@ class CAE(nn.Module):
                 relu = " ReLU;" if "ReLU" in following[: 2 if extra else 1] else ""
                 rows.append(f"[layer {number}]: Conv. (1, 1, {module.out_features}), stride=1;{extra}{relu}")
         return rows
+
+
+def principal_components(samples: Tensor, k: int) -> Tensor:
+    """The k leading principal directions of samples [n, c_o], orthonormal rows with a fixed sign: float64 [k, c_o]."""
+    centred = samples.double() - samples.double().mean(0)
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    basis = vectors.flip(1)[:, :k].T
+    largest = basis.gather(1, basis.abs().argmax(1, keepdim=True))
+    return basis * largest.sign()
 
 
 def latent_dimension(samples: Tensor, variance: float = 0.9) -> int:

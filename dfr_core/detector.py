@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import time
 from dataclasses import replace
@@ -68,7 +69,7 @@ class DFR:
             from .editions import current_edition
 
             settings = current_edition().settings
-        if memory_gb is not None and not memory_gb >= 0:
+        if memory_gb is not None and not 0 <= memory_gb < float("inf"):
             raise DFRError(f"memory_gb: {memory_gb} is not a number of GiB")
         self.settings = settings
         self.device = pick_device(device)
@@ -76,6 +77,7 @@ class DFR:
         self.progress = progress
         self._extractor: Extractor | None = None
         self._model: CAE | ProjectedCAE | None = None
+        self.normal_tail_: Tensor | None = None
 
     # ---- fitting -----------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class DFR:
         images = as_images(images, self.settings.image_size)
         data = fingerprint(images)
         images = images.to(self.device)  # uint8: 192 KiB an image, so they stay on the device
-        budget = memory_budget(self.device) if self.memory_gb is None else int(self.memory_gb * 2**30)
+        budget = memory_budget(self.device) if self.memory_gb is None else int(min(self.memory_gb * 2**30, 2**62))
         with arithmetic(self.settings.precision, self.device):
             source = feature_source(self.extractor, images, budget)
         return self.fit_features(source, data, tuple(images.shape[-2:]), checkpoint=checkpoint)
@@ -107,6 +109,16 @@ class DFR:
             data: fingerprint of the images.
             image_size: (h, w) of the images.
         """
+        try:
+            self._fit(source, data, image_size, checkpoint)
+        except BaseException:  # also Ctrl-C: no half-trained detector is left behind
+            self._model = self.normal_tail_ = None
+            raise
+        return self
+
+    def _fit(
+        self, source: CachedFeatures | StreamedFeatures, data: str, image_size: tuple[int, int], checkpoint: str | Path | None
+    ) -> None:
         s = self.settings
         with arithmetic(s.precision, self.device):
             with torch.inference_mode():
@@ -123,8 +135,7 @@ class DFR:
             else:
                 self._model = CAE(self.c_o_, self.c_d_, s.hidden, s.batch_norm, s.seed).to(self.device)
                 training = source
-            if s.initialisation == "centred":
-                self._centre(samples)
+            self._initialise(samples)
             self.weights_fingerprint_ = self.extractor.backbone.fingerprint()
             self.data_fingerprint_ = data
             run = Checkpoint(Path(checkpoint), run_name(s, data, self.weights_fingerprint_)) if checkpoint else None
@@ -138,7 +149,12 @@ class DFR:
                 else:
                     normal = torch.cat([self._regional(batch) for batch in source.batches()])
                 self._keep_tail(scoring.upsample(normal, image_size, s.map_interpolation))
-        return self
+
+    @property
+    def model(self) -> CAE | ProjectedCAE:
+        """The fitted autoencoder, in evaluation mode."""
+        self._fitted()
+        return self._model
 
     @property
     def extractor(self) -> Extractor:
@@ -157,11 +173,14 @@ class DFR:
             return model.error(rows, self.settings.loss).mean()
         return reconstruction_loss(rows, model(rows), self.settings.loss)
 
-    def _centre(self, samples: Tensor) -> None:
-        if isinstance(self._model, ProjectedCAE):
-            self._model.cae.centre((samples - self._model.projection.mean) @ self._model.projection.basis.T)
-        else:
-            self._model.centre(samples)
+    def _initialise(self, samples: Tensor) -> None:
+        model = self._model
+        if isinstance(model, ProjectedCAE):
+            model, samples = model.cae, (samples - model.projection.mean) @ model.projection.basis.T
+        if self.settings.initialisation == "centred":
+            model.centre(samples)
+        elif self.settings.initialisation == "pca":
+            model.start_from_pca(samples)
 
     def _keep_tail(self, normal: Tensor) -> None:
         self.n_normal_pixels_ = normal.numel()
@@ -202,13 +221,34 @@ class DFR:
             return model.error(model.projection(features), kind)
         return scoring.regional_scores(model, features, kind)
 
+    @torch.inference_mode()
+    def reconstruct(self, f: Tensor) -> Tensor:
+        """The reconstruction f-hat of regional features [..., c_o] (III-C)."""
+        self._fitted()
+        if isinstance(self._model, ProjectedCAE):
+            return self._model.reconstruct(f)
+        return self._model(f)
+
+    def architecture(self) -> list[str]:
+        """The autoencoder's layers in the words of Table VIII."""
+        self._fitted()
+        cae = self._model.cae if isinstance(self._model, ProjectedCAE) else self._model
+        return cae.architecture()
+
+    def adopt(self, model: CAE | ProjectedCAE) -> DFR:
+        """Use an autoencoder made elsewhere; maps work, thresholds and saving need :meth:`fit`."""
+        self.normal_tail_ = None
+        self._model = model.to(self.device).eval()
+        self.c_o_, self.c_d_ = (model.projection.mean.numel(), model.cae.c_d) if isinstance(model, ProjectedCAE) else (model.c_o, model.c_d)
+        return self
+
     def threshold(self, fpr: float = 0.005) -> float:
         """The segmentation threshold for an acceptable FPR on the training images (III-D).
 
         Raises:
             DFRError: not fitted, or an FPR outside [0, 0.05] (the model keeps that tail of the normal scores).
         """
-        self._fitted()
+        self._fitted(here=True)
         if not 0 <= fpr <= TAIL:
             raise DFRError(f"fpr: {fpr} is not in [0, {TAIL}]; a model keeps the normal scores up to that rate")
         return float(self.normal_tail_[scoring.allowed_pixels(self.n_normal_pixels_, fpr)])
@@ -234,18 +274,22 @@ class DFR:
         images, masks = as_labelled(data, self.settings.image_size)
         started = time.perf_counter()
         maps = self.maps(images)
+        if maps.is_cuda:  # the GPU computes on its own; without this only the launching would be timed
+            torch.cuda.synchronize(maps.device)
         seconds = time.perf_counter() - started
         return evaluation(maps, masks.to(maps.device)) | {"seconds": round(seconds, 4), "fps": round(len(images) / seconds, 2)}
 
-    def _fitted(self) -> None:
+    def _fitted(self, here: bool = False) -> None:
         if self._model is None:
             raise DFRError("the detector is not fitted; call fit(images) or DFR.load(path) first")
+        if here and self.normal_tail_ is None:
+            raise DFRError("the detector holds an adopted model and knows no normal scores; call fit(images) first")
 
     # ---- keeping -----------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector as one safetensors file (the backbone is named by its fingerprint, not stored)."""
-        self._fitted()
+        self._fitted(here=True)
         tensors = {f"model.{k}": v for k, v in self._model.state_dict().items()}
         tensors |= {"normal_tail": self.normal_tail_, "loss_curve": torch.from_numpy(self.loss_curve_)}
         about = {
@@ -297,9 +341,9 @@ class DFR:
             else:
                 model = CAE(self.c_o_, self.c_d_, settings.hidden, settings.batch_norm)
             model.load_state_dict(state)
-        except (KeyError, ValueError, RuntimeError) as error:
-            if isinstance(error, DFRError):
-                raise
+        except DFRError as error:
+            raise DFRError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DFRError(
                 f"{path}: a damaged model file ({type(error).__name__}: {str(error).splitlines()[0]}); fit the model again"
             ) from error
@@ -308,7 +352,7 @@ class DFR:
         if found != self.weights_fingerprint_:
             raise DFRError(
                 f"{path}: was fitted on a backbone with fingerprint {self.weights_fingerprint_}, but {settings.weights} has {found}; "
-                "name the right weights with weights= (--weights)"
+                "name the right weights with weights="
             )
         return self
 
@@ -339,6 +383,7 @@ class _bar:
     """A progress bar with loss and time left, in the terminal or a notebook."""
 
     def __init__(self, shown: bool) -> None:
+        shown = shown and not os.environ.get("DFR_QUIET")  # the notebooks of the course set it
         self.bar = tqdm(desc="training the CAE", unit="step", disable=not shown, leave=False)
 
     def __enter__(self):

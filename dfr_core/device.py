@@ -38,11 +38,12 @@ def memory_budget(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        free = _available_memory()
+        free = available_memory()
     return int(MEMORY_SHARE * free)
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
+    """Bytes of main memory that a program can still take."""
     try:
         with open("/proc/meminfo") as lines:  # Linux: counts what the page cache would give back
             for line in lines:

@@ -88,15 +88,16 @@ _SLIM = Settings(
     width=0.125,
     padding="reflect",
     variance=0.98,  # nine tenths of the variance of untrained features is light and shade: c_d would be 1 or 2
-    initialisation="centred",
+    initialisation="pca",
+    pca_samples=8192,
     learning_rate=2e-3,
     schedule="onecycle",
     positions=128,
-    steps=200,
+    steps=100,
 )
 
 EDITIONS = {
-    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 100}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
+    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 50}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
     "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width"),
     "paper": Edition("paper", Settings(), 0, 0, 0, "MVTec AD", "ImageNet VGG19, full width"),
 }
@@ -114,5 +115,12 @@ def edition(name: str) -> Edition:
 
 
 def current_edition() -> Edition:
-    """The edition that the environment variable ``DFR_EDITION`` names; embedded without it."""
-    return edition(os.environ.get(EDITION_VARIABLE) or "embedded")
+    """The edition that the environment variable ``DFR_EDITION`` names; embedded without it.
+
+    Raises:
+        DFRError: the variable names none.
+    """
+    name = os.environ.get(EDITION_VARIABLE) or "embedded"
+    if name not in EDITIONS:
+        raise DFRError(f"{EDITION_VARIABLE}: {name!r} is not one of {', '.join(EDITIONS)}")
+    return EDITIONS[name]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -34,12 +35,15 @@ class Extractor:
             settings.weights, width=settings.width, padding=settings.padding, last=self.layers[-1], seed=settings.seed
         ).to(device)
         self.generator = Generator(settings.kernel, settings.stride, settings.interpolation)
-        #: Images at once: the shallow maps at full width take 2 x 16 MiB an image.
-        self.batch = 4 if device.type == "cpu" else 16
+        #: Images at once: the shallow maps at full width take 2 x 16 MiB an image. On CPU one is as fast, and since
+        #: convolutions round differently in batches of other sizes, an image's bits then never depend on its company.
+        self.batch = 1 if device.type == "cpu" else 16
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> RegionalFeatures:
-        """uint8 images [N, 3, H, W] -> their regional features, in one batch."""
+        """uint8 images [N, 3, H, W] -> their regional features; on CUDA in one batch."""
+        if self.device.type == "cpu" and len(images) > 1:
+            return self.all(images)
         images = images.to(self.device)
         return self.generator(self.backbone.maps(images, self.layers, self.keep_padding), tuple(images.shape[-2:]))
 
@@ -59,6 +63,12 @@ class Extractor:
         assert whole is not None, "callers check that there are images"
         return whole
 
+    def select(self, layers: Sequence[int]) -> Extractor:
+        """The same backbone, fewer layers."""
+        other = copy.copy(self)
+        other.layers = tuple(layers)
+        return other
+
 
 class CachedFeatures:
     """A training source that holds the features of all images (see :class:`dfr_core.train.FeatureSource`)."""
@@ -69,6 +79,10 @@ class CachedFeatures:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def select(self, layers: Sequence[int]) -> CachedFeatures:
+        """The source for a subset of the layers."""
+        return CachedFeatures(self.features.select(layers))
 
     @property
     def device(self) -> torch.device:
@@ -91,6 +105,10 @@ class StreamedFeatures:
         self.images = images
         self.device = extractor.device
         self.shape = extractor.generator.shape(tuple(images.shape[-2:]))
+
+    def select(self, layers: Sequence[int]) -> StreamedFeatures:
+        """The source for a subset of the layers."""
+        return StreamedFeatures(self.extractor.select(layers), self.images)
 
     def __len__(self) -> int:
         return len(self.images)

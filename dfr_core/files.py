@@ -72,7 +72,7 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
     """
     path = Path(path)
     if not path.is_file():
-        raise DFRError(f"{path}: no such file")
+        raise DFRError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

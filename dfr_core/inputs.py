@@ -32,7 +32,7 @@ def as_images(images: Any, size: int) -> Tensor:
             return load_photographs(path).load_train(size)
         return torch.from_numpy(read_image(path, size)).permute(2, 0, 1)[None].contiguous()
     if isinstance(images, Tensor | np.ndarray):
-        return _checked(torch.as_tensor(images))
+        return _checked(_tensor(images, "images"))
     try:
         items = list(images)
     except TypeError:
@@ -42,7 +42,7 @@ def as_images(images: Any, size: int) -> Tensor:
     if all(isinstance(item, str | Path) for item in items):
         return load_images(items, size)
     try:
-        return _checked(torch.stack([torch.as_tensor(np.asarray(item)) for item in items]))
+        return _checked(torch.stack([_tensor(item, "images") for item in items]))
     except (TypeError, RuntimeError, ValueError) as error:
         if isinstance(error, DFRError):
             raise
@@ -66,10 +66,21 @@ def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
         images, masks = data
     except (TypeError, ValueError):
         raise DFRError("data: give a Category, or a pair (images, masks)") from None
-    images, masks = as_images(images, size), torch.as_tensor(np.asarray(masks))
+    images, masks = as_images(images, size), _tensor(masks, "masks")
     if masks.shape != (len(images), *images.shape[-2:]):
         raise DFRError(f"masks: shape {tuple(masks.shape)} does not fit images of shape {tuple(images.shape)}; one mask [H, W] an image")
     return images, masks != 0
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    """Numbers in any array-like form as a tensor; torch takes no negative strides (a flipped view) and no read-only memory."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].split(". The only")[0]
+        raise DFRError(f"{what}: cannot be used as an array of numbers ({reason}); give uint8 arrays of one size") from error
 
 
 def _checked(images: Tensor) -> Tensor:

@@ -73,6 +73,11 @@ class ProjectedCAE(nn.Module):
         z, outside = rows[..., :-1], rows[..., -1]
         return (z - self.cae(z)).square().sum(-1) + outside
 
+    def reconstruct(self, f: Tensor) -> Tensor:
+        """Features [..., c_o] -> their reconstruction in the subspace, of the same shape."""
+        mean, basis = self.projection.mean, self.projection.basis
+        return mean + self.cae((f - mean) @ basis.T) @ basis
+
     def error(self, rows: Tensor, kind: str) -> Tensor:
         """Eq. 5 (or the mean squared error, ``kind="squared"``) from projected rows."""
         squared = self.squared_error(rows)

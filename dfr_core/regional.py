@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import DFRError
+
 _RESIZE = {  # name -> arguments of torch's interpolate in two dimensions
     "nearest": {"mode": "nearest"},
     "bilinear": {"mode": "bilinear", "align_corners": False},
@@ -47,6 +49,7 @@ def literal_features(
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # kept for all callers: made inside inference mode, it could not take part in autograd later
 def axis_operator(map_size: int, image_size: int, kernel: int = 4, stride: int = 4, interpolation: str = "nearest") -> Tensor:
     """The matrix A of alignment and aggregation along one axis: float64 [h_o, h_l].
 
@@ -71,6 +74,7 @@ class _Axis:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolation: str) -> _Axis:
     matrix = axis_operator(map_size, image_size, kernel, stride, interpolation)
     n_out = matrix.shape[0]
@@ -183,8 +187,14 @@ class Generator:
         self.interpolation = interpolation
 
     def shape(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """(h_o, w_o) for an image of (h, w) pixels."""
+        """(h_o, w_o) for an image of (h, w) pixels.
+
+        Raises:
+            DFRError: the filter is larger than the image.
+        """
         h, w = image_size
+        if self.kernel > min(h, w):
+            raise DFRError(f"kernel: {self.kernel} exceeds the image of {h} x {w} pixels; choose a smaller mean filter")
         return (h - self.kernel) // self.stride + 1, (w - self.kernel) // self.stride + 1
 
     def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> RegionalMap:
@@ -201,7 +211,8 @@ class Generator:
 
     def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
         """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG19.maps`."""
-        return RegionalFeatures({layer: self.aggregate(phi, image_size) for layer, phi in maps}, self.shape(image_size))
+        shape = self.shape(image_size)
+        return RegionalFeatures({layer: self.aggregate(phi, image_size) for layer, phi in maps}, shape)
 
 
 def _apply(x: Tensor, axis: _Axis, dim: int) -> Tensor:

@@ -48,7 +48,7 @@ class Settings:
         weights: VGG19 weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
         width: scale of VGG19's channels; 1 is the real network (IV-A3).
         padding: padding of the convolutions, ``"zeros"`` or ``"reflect"`` (IV-C2).
-        layers: layer set, see :func:`parse_layers` (IV-B uses ``1:12`` and ``1:16``).
+        layers: layer set such as ``1:12``, ``12`` or ``1,5,12``, see :func:`parse_layers` (IV-B uses ``1:12`` and ``1:16``).
         interpolation: alignment of the maps, Eq. 1: ``nearest``, ``bilinear`` or ``bilinear-aligned``.
         kernel: side of the mean filter in pixels, Eq. 2.
         stride: stride of the mean filter in pixels, Eq. 2.
@@ -60,8 +60,8 @@ class Settings:
         hidden: width of the CAE's outer hidden layers: ``"table-viii"`` is (c_o + c_d)/2, ``"released"``
             (c_o + 2 c_d)/2.
         batch_norm: batch normalisation before each ReLU of the CAE.
-        initialisation: the CAE's first weights: ``"default"`` (torch's; the paper names none) or ``"centred"``,
-            see :meth:`dfr_core.cae.CAE.centre`.
+        initialisation: the CAE's first weights: ``"default"`` (torch's; the paper names none), ``"centred"`` or
+            ``"pca"``, see :meth:`dfr_core.cae.CAE.centre` and :meth:`dfr_core.cae.CAE.start_from_pca`.
         loss: ``"l2"`` (Eq. 4) or ``"squared"`` (mean squared error).
         score: ``"l2"`` (Eq. 5) or ``"squared"`` (mean squared error over channels).
         map_interpolation: upsampling of the anomaly map (III-D): ``bilinear`` or ``bilinear-aligned``.
@@ -111,20 +111,28 @@ class Settings:
         _choice(self, "padding", ("zeros", "reflect"))
         _choice(self, "interpolation", INTERPOLATIONS)
         _choice(self, "hidden", ("table-viii", "released"))
-        _choice(self, "initialisation", ("default", "centred"))
+        _choice(self, "initialisation", ("default", "centred", "pca"))
         _choice(self, "loss", ("l2", "squared"))
         _choice(self, "score", ("l2", "squared"))
         _choice(self, "map_interpolation", ("bilinear", "bilinear-aligned"))
         _choice(self, "schedule", ("constant", "onecycle"))
         _choice(self, "precision", ("fp32", "tf32", "bf16"))
+        if self.initialisation == "pca" and self.batch_norm:
+            raise DFRError("initialisation: 'pca' does not go with batch_norm, which would rescale it; use 'centred' or 'default'")
         for name in ("image_size", "kernel", "stride", "batch_size", "epochs", "pca_samples"):
             _whole(self, name, 1)
         for name in ("latent_dim", "positions", "steps", "pca_images", "projection"):
             if getattr(self, name) is not None:
                 _whole(self, name, 1)
         _whole(self, "seed", 0)
+        if self.seed >= 2**63:
+            raise DFRError(f"seed: {self.seed} is above 2**63 - 1, the largest that torch takes")
         if not isinstance(self.weights, str) or not self.weights:
             raise DFRError("weights: give 'imagenet', 'untrained' or the path of a weights file")
+        for name in ("width", "variance", "learning_rate"):
+            _typed(self, name, (int, float), "a number")
+        for name in ("keep_padding", "batch_norm"):
+            _typed(self, name, bool, "True or False")  # "no" would count as yes
         if not 0 < self.width <= 1:
             raise DFRError(f"width: {self.width} is not in (0, 1]; 1 is the full VGG19")
         if not 0 < self.variance <= 1:
@@ -174,6 +182,12 @@ def _choice(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in allowed:
         raise DFRError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _typed(settings: Settings, name: str, kinds: type | tuple[type, ...], what: str) -> None:
+    value = getattr(settings, name)
+    if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
+        raise DFRError(f"{name}: {value!r} is not {what}")
 
 
 def _whole(settings: Settings, name: str, least: int) -> None:

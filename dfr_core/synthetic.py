@@ -125,7 +125,7 @@ def make_dataset(
 
     Raises:
         DFRError: an argument is none of these, the folder cannot be written to, or it holds a category that
-            was not made here (it is never overwritten).
+            was not made here (it is never overwritten; nor is a README.txt of somebody else).
     """
     root, categories = Path(root), (categories,) if isinstance(categories, str) else tuple(categories)
     for category in categories:
@@ -135,8 +135,13 @@ def make_dataset(
     if max(n_good, n_defect) > _PER_DEFECT:
         raise DFRError(f"n_good, n_defect: at most {_PER_DEFECT} images of a kind can be made")
     numbers = {"n_train": n_train, "n_good": n_good, "n_defect": n_defect, "seed": seed}
-    write_text(root / "README.txt", _readme(seed))
+    for category in categories:
+        _refuse_foreign(root / category)
+    note = root / "README.txt"
     try:
+        mine = not note.is_file() or note.read_text(encoding="utf-8", errors="replace").startswith(_README_START)
+        if mine:
+            write_text(note, _readme(seed))
         for leftover in root.glob(".*.partial"):
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -152,9 +157,12 @@ def _require_count(name: str, value: int, least: int) -> None:
         raise DFRError(f"{name}: {value!r} is not possible; give a whole number of {least} or more")
 
 
+_README_START = "This is synthetic data"
+
+
 def _readme(seed: int) -> str:
     return (
-        "This is synthetic data: drawings made by a program, no photographs.\n"
+        f"{_README_START}: drawings made by a program, no photographs.\n"
         "Its categories, folders and masks are modelled on the MVTec AD data set, of which it contains nothing.\n"
         f"seed: {seed}\ngenerator version: {GENERATOR_VERSION}\n"
         f"Each category folder holds a file {STAMP} with the numbers it was made with.\n"
@@ -179,13 +187,17 @@ def _is_complete(folder: Path, stamp: dict) -> bool:
         return False
 
 
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not (folder / STAMP).is_file():
+        raise DFRError(f"{folder}: exists and is not synthetic data made here; choose another folder")
+
+
 def _write_category(root: Path, category: str, stamp: dict) -> None:
     """Make one category in a folder beside its place, then rename it into place."""
     final = root / category
     if _is_complete(final, stamp):
         return
-    if final.exists() and not (final / STAMP).is_file():
-        raise DFRError(f"{final}: exists and is not synthetic data made here; choose another folder")
+    _refuse_foreign(final)
     partial = Path(tempfile.mkdtemp(dir=root, prefix=f".{category}-", suffix=".partial"))
     try:
         made = partial / category

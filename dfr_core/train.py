@@ -7,6 +7,7 @@ checkpoint draws what it would have drawn, and on CPU ends with the same bits.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,9 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .errors import DFRError
 from .files import load_tensors, save_tensors
 from .settings import Settings
 
+log = logging.getLogger("dfr")
 CHECKPOINT_SECONDS = 30.0
 _EPOCH, _POSITIONS = 1, 2  # names of random streams
 
@@ -65,24 +68,35 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
-        """Put a saved state back; returns the steps done, 0 if there is nothing to go on from."""
+        """Put a saved state back; returns the steps done, 0 if there is nothing to go on from.
+
+        Raises:
+            DFRError: the file is no checkpoint, or a damaged one.
+        """
         if not self.path.exists():
             return 0
         tensors, about = load_tensors(self.path)
-        if about.get("run") != self.run:
+        if "run" not in about:
+            raise DFRError(f"{self.path}: not a checkpoint, so it is not overwritten; name another file for the checkpoint")
+        if about["run"] != self.run:
+            log.info("%s: checkpoint of another run; training starts afresh", self.path)
             return 0
-        step = int(about["step"])
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
-            prefix = f"adam.{k}."
-            optimiser.state[parameter] = {
-                # Adam keeps its step count on the CPU, the moments beside their parameter.
-                name.removeprefix(prefix): value if name.endswith(".step") else value.to(parameter.device)
-                for name, value in tensors.items()
-                if name.startswith(prefix)
-            }
-        losses[:step] = tensors["losses"].to(losses.device)
-        return step
+        try:
+            return _restore(tensors, int(about["step"]), model, optimiser, losses)
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            raise DFRError(f"{self.path}: a damaged checkpoint ({reason}); delete it to start afresh") from error
+
+
+def _restore(tensors: dict[str, Tensor], step: int, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
+    if not 0 <= step <= len(losses) or tensors["losses"].shape != (step,):
+        raise ValueError(f"step {step} of {len(losses)} with {len(tensors['losses'])} losses")
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
+        moments = {name: tensors[f"adam.{k}.{name}"].to(parameter.device) for name in ("exp_avg", "exp_avg_sq")}
+        optimiser.state[parameter] = {"step": tensors[f"adam.{k}.step"], **moments}  # Adam keeps its step count on the CPU
+    losses[:step] = tensors["losses"].to(losses.device)
+    return step
 
 
 def total_steps(settings: Settings, n_images: int) -> int:
@@ -143,6 +157,9 @@ def train(
 
     Returns:
         The loss curve, float32 [steps].
+
+    Raises:
+        DFRError: a checkpoint that cannot be used.
     """
     n_positions = source.shape[0] * source.shape[1]
     steps = total_steps(settings, len(source))
@@ -156,6 +173,8 @@ def train(
     for step in range(done, steps):
         images, positions = batch(settings, len(source), n_positions, step)
         rows = source.rows(images.to(device), None if positions is None else positions.to(device))
+        if settings.batch_norm and len(rows) < 2:
+            raise DFRError("batch_norm: a batch of one regional feature has no spread; use more positions or a larger batch_size")
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(settings, step, steps)
         optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,118 @@
+"""Figures 5 to 8: metrics over layer sets that hold more and larger scales (Section IV-C1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figures import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, Drawing, title
+from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, scale_set, stamp, training
+from .paper_numbers import GROWING, TABLE_I
+
+if TYPE_CHECKING:
+    from .records import Records
+
+#: A colour, a marker and a dash for each of up to ten lines: told apart without colour, too.
+_LINES = (
+    (BLUE, "o", "-"), (RED, "s", "-"), (GREEN, "^", "-"), (ORANGE, "D", "-"), (PURPLE, "v", "-"), (SKY, "P", "-"),
+    (BLUE, "X", "--"), (RED, "<", "--"), (GREEN, ">", "--"), (ORANGE, "*", "--"),
+)  # fmt: skip
+_MARKER = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
+_SETTINGS = [(layers, "zeros") for layers in GROWING]
+
+
+def fig5(records: Records) -> Drawing:
+    """ROC-AUC on objects."""
+    return _curves(records, 5, "roc_auc", "objects")
+
+
+def fig6(records: Records) -> Drawing:
+    """PRO-AUC on objects."""
+    return _curves(records, 6, "pro_auc", "objects")
+
+
+def fig7(records: Records) -> Drawing:
+    """ROC-AUC on textures."""
+    return _curves(records, 7, "roc_auc", "textures")
+
+
+def fig8(records: Records) -> Drawing:
+    """PRO-AUC on textures."""
+    return _curves(records, 8, "pro_auc", "textures")
+
+
+def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
+    wanted = GROUPS[group]
+    data = cube(records, metric, _SETTINGS, wanted)
+    figure = Figure(figsize=(7.6, 4.7))
+    several = len(data.seeds) > 1
+    words = "Zero padding, a line a category" + ("; bars reach from the lowest to the highest seed." if several else ".")
+    title(figure, f"Fig. {number}  {METRICS[metric]} on {group} with more and larger scales", words)
+    axes = figure.add_axes((0.085, 0.185, 0.735, 0.665))
+    x = np.arange(len(GROWING))
+    means = data.values.mean(0)  # [categories, settings]
+    for k, category in enumerate(data.categories):
+        colour, marker, dash = _LINES[wanted.index(category) % len(_LINES)]
+        axes.plot(x, means[k], dash, color=colour, marker=marker, linewidth=1.5, **_MARKER)
+        if several:
+            axes.vlines(x, data.values[:, k].min(0), data.values[:, k].max(0), color=colour, linewidth=0.8, alpha=0.7)
+    average = data.values.mean((0, 1))
+    axes.plot(x, average, color=INK, linewidth=2.6, zorder=5)
+    axes.set_xticks(x, [f"{scale_set(layers)}\n{TABLE_I[int(layers.split(':')[1])]} px" for layers in GROWING])
+    axes.set_xlabel("layer set, and the largest receptive field in it")
+    axes.set_ylabel(METRICS[metric])
+    low, high = _limits(records, metric)
+    axes.set_ylim(low, high)
+    axes.set_xlim(-0.15, len(GROWING) - 0.85)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    names = [(means[k, -1], nice(c), *_LINES[wanted.index(c) % len(_LINES)][:2]) for k, c in enumerate(data.categories)]
+    _label(axes, [*names, (average[-1], f"mean of {len(data.categories)}", INK, "")], x[-1], low, high)
+    rows = [
+        [c, layers, data.values[:, k, j].mean(), data.values[:, k, j].min(), data.values[:, k, j].max(), len(data.seeds)]
+        for k, c in enumerate(data.categories)
+        for j, layers in enumerate(GROWING)
+    ]
+    header = ["category", "layers", metric, "lowest seed", "highest seed", "seeds"]
+    return Drawing(figure, header, rows, stamp(training(records, _SETTINGS, data.categories)), incomplete(data.categories, wanted))
+
+
+def _limits(records: Records, metric: str) -> tuple[float, float]:
+    """One scale for the objects' and the textures' figure of a metric, so that they can be compared."""
+    lowest = 1.0
+    for group in ("objects", "textures"):
+        try:
+            found: Cube = cube(records, metric, _SETTINGS, GROUPS[group])
+        except Missing:
+            continue
+        lowest = min(lowest, float(found.values.min()))
+    return max(0.0, np.floor(lowest * 20) / 20), 1.005
+
+
+def _label(axes, lines: Sequence[tuple[float, str, str, str]], x: float, low: float, high: float) -> None:
+    """Names at the lines' right ends, moved apart where they would touch, with a thin leader each."""
+    lines = sorted(lines)
+    places = _apart([value for value, *_ in lines], (high - low) * 0.052, low, high)
+    for (value, name, colour, marker), place in zip(lines, places, strict=True):
+        axes.plot([x + 0.07, x + 0.26], [value, place], color=MUTED, linewidth=0.5, clip_on=False)
+        if marker:
+            axes.plot([x + 0.33], [place], marker=marker, color=colour, clip_on=False, **_MARKER)
+        weight = "normal" if marker else "bold"
+        axes.text(x + 0.42 if marker else x + 0.29, place, name, va="center", fontsize=8, fontweight=weight, clip_on=False)
+
+
+def _apart(values: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Rising values moved as little as possible (least squares) until neighbours are ``least`` apart, within low and high."""
+    blocks: list[list[float]] = []  # sum and count of the values, each less its rank's share, that move as one
+    for k, value in enumerate(values):
+        blocks.append([value - k * least, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    ranks = [total / count for total, count in blocks for _ in range(int(count))]
+    top = high - (len(values) - 1) * least
+    return [max(low, min(rank, top)) + k * least for k, rank in enumerate(ranks)]

@@ -1,0 +1,248 @@
+"""Figures 2 and 3: the pipeline and the regional feature generator, drawn with the maps of one image (Section III)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+
+from . import plotting
+from .figure_maps import outlined
+from .figures import BLUE, GREEN, MUTED, ORANGE, RED, Drawing, title
+from .measured import Missing, first, nice, stamp
+from .paper_numbers import TABLE_I
+
+if TYPE_CHECKING:
+    from .records import Record, Records
+
+_SHOWN = (1, 4, 8, 12)
+_COLOURS = {1: ORANGE, 4: GREEN, 8: BLUE, 12: RED}
+_FEATURES = "cividis"  # features are no scores: a colour map of their own, readable by everybody
+_STAGE, _STAGE_EDGE = "#f4f5f7", "#dfe2e6"
+
+
+def fig2(records: Records) -> Drawing:
+    """The pipeline with the real intermediate maps of one image."""
+    record = _pipeline(records)
+    a = record.arrays
+    width, height = 13.4, 5.3
+    figure, axes = _canvas(width, height)
+    c_o, c_d = record.about.get("c_o"), record.about.get("c_d")
+    what = f"{nice(record.about['category'])}, {nice(record.about.get('defect', 'defective'))}"
+    words = f"One image ({what}) on its way from pixels to a segmentation; every map is measured. "
+    words += "Orange: ground truth; blue: segmentation."
+    title(figure, "Fig. 2  The pipeline of DFR", words)
+    for x, w, name in (
+        (1.72, 2.02, "1  Hierarchical features"), (3.92, 3.24, "2  Regional features"),
+        (7.34, 2.9, "3  Deep feature reconstruction"), (10.42, 2.88, "4  Scoring and segmentation"),
+    ):  # fmt: skip
+        axes.add_patch(FancyBboxPatch((x, 0.42), w, 4.1, boxstyle="round,pad=0,rounding_size=0.1", facecolor=_STAGE, edgecolor=_STAGE_EDGE))
+        axes.text(x + 0.12, 4.37, name, fontsize=9, fontweight="bold", va="top")
+    middle = 2.32
+    # The image.
+    _picture(axes, outlined(a["image"], a["mask"]), 0.12, middle - 0.65, 1.3)
+    _caption(axes, 0.77, middle - 0.73, r"image $\mathbf{x}$", _size(a["image"]))
+    # Stage 1: four of the maps, smaller as they are.
+    centres = {1: 3.62, 4: 2.72, 8: 1.87, 12: 1.12}
+    sides = {1: 0.72, 4: 0.62, 8: 0.5, 12: 0.4}
+    for layer in _SHOWN:
+        phi, side, y = a[f"phi_{layer}"], sides[layer], centres[layer]
+        _stack(axes, phi, 2.06, y - side / 2, side)
+        axes.text(2.98, y + 0.06, rf"$\phi_{{{layer}}}(\mathbf{{x}})$", fontsize=8.5, color=_COLOURS[layer], va="center")
+        axes.text(2.98, y - 0.13, f"{phi.shape[1]} × {phi.shape[2]}", fontsize=6.5, color=MUTED, va="center")
+        _arrow(axes, (1.45, middle), (2.03, y), curve=0.0)
+    # Stage 2: the same maps aligned and aggregated, then one volume.
+    for layer in _SHOWN:
+        y = centres[layer]
+        _heat(axes, a[f"aggregated_{layer}"], 4.42, y - 0.33, 0.66)
+        axes.text(5.16, y, rf"$\bar\phi_{{{layer}}}$", fontsize=8.5, color=_COLOURS[layer], va="center")
+        _arrow(axes, (3.6, y), (4.38, y))
+        _arrow(axes, (5.45, y), (5.86, middle + 0.18 * np.sign(y - middle)))
+    axes.text(4.04, 0.5, "align (Eq. 1), aggregate (Eq. 2), concatenate (Eq. 3)", fontsize=7, color=MUTED, va="bottom")
+    axes.text(1.84, 0.5, "4 of the 12 maps, 3 channels of each", fontsize=7, color=MUTED, va="bottom")
+    _stack(axes, a["f"], 5.92, middle - 0.42, 0.84, tint=True)
+    depth = f" × {c_o}" if c_o else ""
+    _caption(axes, 6.46, middle - 0.5, r"$f_{\{1:12\}}(\mathbf{x})$", f"{_size(a['f'][0])}{depth}")
+    # Stage 3: the autoencoder.
+    _arrow(axes, (7.0, middle), (7.46, middle))
+    _autoencoder(axes, 7.5, middle, c_o, c_d)
+    _arrow(axes, (8.72, middle), (9.04, middle))
+    _stack(axes, a["reconstruction"], 9.08, middle - 0.42, 0.84, tint=True)
+    _caption(axes, 9.62, middle - 0.5, r"$\hat f(\mathbf{x})$", "reconstruction")
+    # Stage 4: the difference of the two volumes.
+    _arrow(axes, (10.16, middle), (10.62, middle))
+    axes.plot([6.46, 6.46, 10.8], [middle + 0.74, 3.72, 3.72], color=MUTED, linewidth=1.0)
+    _arrow(axes, (10.8, 3.72), (10.8, middle + 0.14))
+    axes.text(8.79, 3.78, "the features themselves", va="bottom", fontsize=7, color=MUTED, ha="center")
+    axes.add_patch(Circle((10.8, middle), 0.13, facecolor="white", edgecolor=MUTED))
+    axes.text(10.8, middle, r"$-$", ha="center", va="center", fontsize=10)
+    axes.text(10.8, middle - 0.2, "distance,\nEq. 5", ha="center", va="top", fontsize=7, color=MUTED)
+    tall = {"regional_map": 3.0, "anomaly_map": 1.78}
+    _arrow(axes, (10.95, middle), (11.36, 3.4))
+    _heat(axes, a["regional_map"], 11.4, tall["regional_map"], 0.92, "inferno")
+    axes.text(12.38, 3.55, r"$A(\mathbf{x})$", fontsize=8.5, va="center")
+    axes.text(12.38, 3.36, _size(a["regional_map"]), fontsize=6.5, color=MUTED, va="center")
+    _heat(axes, a["anomaly_map"], 11.4, tall["anomaly_map"], 0.92, "inferno")
+    axes.text(12.38, 2.33, r"$\hat A(\mathbf{x})$", fontsize=8.5, va="center")
+    axes.text(12.38, 2.14, _size(a["anomaly_map"]), fontsize=6.5, color=MUTED, va="center")
+    _picture(axes, outlined(_mark(a["image"], a["segmentation"]), a["mask"]), 11.4, 0.56, 0.92)
+    axes.text(12.38, 1.11, r"$\hat A(\mathbf{x}) > T$", fontsize=8.5, va="center")
+    axes.text(12.38, 0.92, "FPR 0.005", fontsize=6.5, color=MUTED, va="center")
+    _arrow(axes, (11.86, 2.97), (11.86, 2.74))
+    _arrow(axes, (11.86, 1.75), (11.86, 1.52))
+    header, rows = _numbers(a)
+    return Drawing(figure, header, rows, stamp([record]))
+
+
+def fig3(records: Records) -> Drawing:
+    """The regional feature generator, and what one regional feature sees."""
+    record = _pipeline(records)
+    a = record.arrays
+    width, height = 11.6, 6.2
+    figure, axes = _canvas(width, height)
+    words = "Squares on the image: what the regional feature at one position sees through layers 1, 4, 8 and 12. "
+    words += "Regional: through all units its mean filter reaches."
+    title(figure, "Fig. 3  The regional feature generator", words)
+    side, left, low = 3.1, 0.15, 1.45
+    image = a["image"]
+    _picture(axes, image, left, low, side)
+    h, w = image.shape[:2]
+    row, column = record.about["position"]
+    h_o, w_o = a["regional_map"].shape
+    squares = _squares(record)
+    for layer in sorted(squares, reverse=True):
+        top, first_column, bottom, last_column = squares[layer]
+        # The frame is drawn whole where the field reaches beyond the image: the padding is seen, too.
+        corner = left + first_column / w * side, low + (1 - bottom / h) * side
+        box = corner, (last_column - first_column) / w * side, (bottom - top) / h * side
+        axes.add_patch(Rectangle(*box, fill=False, edgecolor="white", linewidth=3, zorder=6))
+        axes.add_patch(Rectangle(*box, fill=False, edgecolor=_COLOURS[layer], linewidth=2, zorder=6))
+    _caption(axes, left + side / 2, low - 0.07, r"image $\mathbf{x}$", f"regional position ({row}, {column}) of {h_o} × {w_o}")
+    columns = {"phi": 4.35, "aligned": 6.2, "aggregated": 8.05}
+    heads = (
+        ("phi", r"$\phi_l(\mathbf{x})$", "feature map"), ("aligned", r"$\hat\phi_l(\mathbf{x})$", "resized, Eq. 1"),
+        ("aggregated", r"$\bar\phi_l(\mathbf{x})$", "mean filter, Eq. 2"),
+    )  # fmt: skip
+    panel, step = 1.0, 1.26
+    for name, symbol, words in heads:
+        axes.text(columns[name] + panel / 2, 5.5, symbol, ha="center", va="center", fontsize=10)
+        axes.text(columns[name] + panel / 2, 5.3, words, ha="center", va="center", fontsize=7.5, color=MUTED)
+    for k, layer in enumerate(_SHOWN):
+        y = 4.16 - k * step
+        colour = _COLOURS[layer]
+        maps = {"phi": a[f"phi_{layer}"][0], "aligned": a[f"aligned_{layer}"], "aggregated": a[f"aggregated_{layer}"]}
+        sees = _extent(squares.get(layer))
+        x, right = columns["phi"] - 0.1, {"ha": "right", "va": "center"}
+        axes.text(x, y + panel / 2 + 0.12, f"layer {layer}", fontsize=9, color=colour, fontweight="bold", **right)
+        axes.text(x, y + panel / 2 - 0.1, f"field {TABLE_I[layer]} px", fontsize=7, color=MUTED, **right)
+        axes.text(x, y + panel / 2 - 0.28, sees, fontsize=7, color=MUTED, **right)
+        for name, pixels in maps.items():
+            _heat(axes, pixels, columns[name], y, panel, edge=colour)
+            axes.text(columns[name] + panel / 2, y - 0.04, _size(pixels), ha="center", va="top", fontsize=6.5, color=MUTED)
+        _arrow(axes, (columns["phi"] + panel + 0.12, y + panel / 2), (columns["aligned"] - 0.12, y + panel / 2))
+        _arrow(axes, (columns["aligned"] + panel + 0.12, y + panel / 2), (columns["aggregated"] - 0.12, y + panel / 2))
+        _arrow(axes, (columns["aggregated"] + panel + 0.1, y + panel / 2), (9.86, 2.62 + (1.5 - k) * 0.2))
+    _stack(axes, a["f"], 9.92, 2.05, 1.1, tint=True)
+    c_o = record.about.get("c_o")
+    _caption(axes, 10.6, 1.93, r"$f_{\{1:12\}}(\mathbf{x})$", f"concatenated, Eq. 3: {_size(a['f'][0])}" + (f" × {c_o}" if c_o else ""))
+    header, rows = _numbers(a)
+    rows = [[*r, *([None] * 4)] for r in rows] + [[f"field of layer {k}", None, None, None, None, None, *box] for k, box in squares.items()]
+    return Drawing(figure, [*header, "top", "left", "bottom", "right"], rows, stamp([record]))
+
+
+def _pipeline(records: Records) -> Record:
+    record = first(records, kind="pipeline")
+    if record is None:
+        raise Missing("a pipeline record")
+    return record
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Axes over the whole figure whose units are inches."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    axes.axis("off")
+    return figure, axes
+
+
+def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, edge: str = "white", z: float = 3.0) -> None:
+    axes.imshow(image, extent=(x, x + side, y, y + side), aspect="auto", zorder=z)
+    axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor=edge, linewidth=0.9, zorder=z))
+    axes.set_xlim(0, axes.figure.get_figwidth())  # imshow would take the limits from the picture
+    axes.set_ylim(0, axes.figure.get_figheight())
+
+
+def _heat(axes: Axes, scores: np.ndarray, x: float, y: float, side: float, colours: str = _FEATURES, edge: str = "white") -> None:
+    scores = np.asarray(scores, float)
+    # The brightest half per cent would else leave everything else dark.
+    high = float(scores.max()) if colours == plotting.HEAT else float(np.quantile(scores, 0.995))
+    _picture(axes, plotting.heat(scores, None, high, colours), x, y, side, edge)
+
+
+def _stack(axes: Axes, maps: np.ndarray, x: float, y: float, side: float, tint: bool = False) -> None:
+    """A few channels one behind the other, the first in front; ``tint`` frames them with the layers' colours."""
+    shift = 0.09 * max(side, 0.6)
+    count = min(len(maps), 4)
+    for k in reversed(range(count)):
+        scores = np.asarray(maps[k], float)
+        edge = _COLOURS[_SHOWN[k]] if tint and len(maps) == len(_SHOWN) else "white"
+        picture = plotting.heat(scores, None, float(np.quantile(scores, 0.995)), _FEATURES)
+        _picture(axes, picture, x + k * shift, y + k * shift, side, edge, z=4 - k * 0.1)
+
+
+def _autoencoder(axes: Axes, x: float, y: float, c_o: Any, c_d: Any) -> None:
+    for points, name in (
+        ([(x, y - 0.6), (x, y + 0.6), (x + 0.46, y + 0.24), (x + 0.46, y - 0.24)], "encoder"),
+        ([(x + 0.72, y - 0.24), (x + 0.72, y + 0.24), (x + 1.18, y + 0.6), (x + 1.18, y - 0.6)], "decoder"),
+    ):
+        axes.add_patch(Polygon(points, closed=True, facecolor="#cfe0ef", edgecolor=BLUE, linewidth=1.0))
+        centre = sum(p[0] for p in points) / 4
+        axes.text(centre, y, name, ha="center", va="center", fontsize=7.5, rotation=90)
+    axes.add_patch(Rectangle((x + 0.53, y - 0.18), 0.12, 0.36, facecolor=BLUE, edgecolor="none"))
+    words = "CAE, 1 × 1 convolutions" + (f"\n{c_o} to {c_d} channels and back" if c_d else "")
+    axes.text(x + 0.66, y - 0.72, words, ha="center", va="top", fontsize=7, color=MUTED)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], curve: float = 0.0) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, color=MUTED, linewidth=1.0,
+                                   connectionstyle=f"arc3,rad={curve}", zorder=5))  # fmt: skip
+
+
+def _caption(axes: Axes, x: float, y: float, symbol: str, words: str) -> None:
+    axes.text(x, y, symbol, ha="center", va="top", fontsize=9)
+    axes.text(x, y - 0.24, words, ha="center", va="top", fontsize=7, color=MUTED)
+
+
+def _mark(image: np.ndarray, found: np.ndarray) -> np.ndarray:
+    out = np.asarray(image, float).copy()
+    out[found] = 0.35 * out[found] + 0.65 * np.array(plotting.FOUND)
+    return out.astype(np.uint8)
+
+
+def _squares(record: Record) -> dict[int, list[int]]:
+    """Layer -> field (top, left, bottom, right) of the regional feature, of the layers that are drawn."""
+    fields = record.about["regional_fields"]
+    layers = _SHOWN if len(fields) == len(_SHOWN) else range(1, len(fields) + 1)
+    return {layer: box for layer, box in zip(layers, fields) if layer in _SHOWN}
+
+
+def _extent(box: list[int] | None) -> str:
+    return f"regional: {box[3] - box[1]} px" if box else ""
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[0]} × {array.shape[1]}"
+
+
+def _numbers(arrays: dict[str, np.ndarray]) -> tuple[list[str], list[list[Any]]]:
+    """What the maps in a figure hold: shape and range of each."""
+    rows = []
+    for name, array in sorted(arrays.items()):
+        v = np.asarray(array, float)
+        rows.append([name, " x ".join(map(str, array.shape)), *(float(n) for n in (v.min(), v.max(), v.mean(), v.std()))])
+    return ["map", "shape", "lowest", "highest", "mean", "standard deviation"], rows

@@ -1,0 +1,112 @@
+"""Parts of the course's widgets: labelled controls, a picture, and the view that joins them.
+
+A change calls a function and swaps the bytes of one image, so there is no flicker and nothing is printed. All controls are
+keyboard usable: Tab moves between them, the arrow keys move a slider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from ..plotting import png
+
+_STYLE = {"description_width": "11em"}
+_WIDE = {"width": "36em", "max_width": "100%"}
+
+
+class View(ipywidgets.VBox):
+    """A widget of the course.
+
+    Attributes:
+        title: what it shows, in a few words.
+    """
+
+    def __init__(self, children: Sequence[ipywidgets.Widget], title: str) -> None:
+        super().__init__(list(children))
+        self.title = title
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        # Its own text: the usual one shows picture bytes, which differ between processors, and is no help in print.
+        bundle = super()._repr_mimebundle_(**kwargs) or {}
+        return bundle | {"text/plain": f"Widget: {self.title}. Run the notebook to use it."}
+
+
+class FunctionView(View):
+    """Controls above the picture that a function makes of their values.
+
+    Attributes:
+        controls: by the name of the function's argument.
+        image: the picture.
+        text: the line below it.
+    """
+
+    def __init__(self, function: Callable[..., Any], title: str, scale: int, controls: dict[str, ipywidgets.Widget]) -> None:
+        self.function = function
+        self.controls = controls
+        self.scale = scale
+        self.image = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain", "align_self": "flex-start"})
+        self.text = ipywidgets.Label()
+        self.refresh()
+        super().__init__([*controls.values(), self.image, self.text], title)
+        for control in controls.values():
+            control.observe(self.refresh, names="value")
+
+    def refresh(self, _change: Any = None) -> None:
+        """Draw the picture for the controls' present values."""
+        made = self.function(**{name: control.value for name, control in self.controls.items()})
+        image, text = made if isinstance(made, tuple) else (made, "")
+        self.image.value = png(np.asarray(image), self.scale)
+        self.text.value = text
+
+
+def view(function: Callable[..., Any], *, title: str, scale: int = 1, **controls: ipywidgets.Widget) -> FunctionView:
+    """A widget over a pure function.
+
+    Args:
+        function: takes the values of the controls by name; gives uint8 [h, w, 3], or that and a line of text.
+        title: what it shows.
+        scale: a whole number to enlarge the picture by.
+        controls: a control for each argument of the function.
+    """
+    return FunctionView(function, title, scale, controls)
+
+
+def box(*children: ipywidgets.Widget, title: str) -> View:
+    """Widgets below each other, for layouts that :func:`view` cannot make."""
+    return View(children, title)
+
+
+def slider(label: str, low: float, high: float, value: float, *, unit: str = "", step: float = 1) -> ipywidgets.Widget:
+    """A slider with label and unit; of whole numbers if all of its numbers are."""
+    whole = all(isinstance(number, int) for number in (low, high, value, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    extra = {} if whole else {"readout_format": ".4g"}
+    return kind(value=value, min=low, max=high, step=step, description=_label(label, unit), style=_STYLE, layout=_WIDE, **extra)
+
+
+def stops(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.SelectionSlider:
+    """A slider over given values or (text, value) pairs, such as false positive rates that are not evenly spaced."""
+    return ipywidgets.SelectionSlider(options=options, value=value, description=_label(label, unit), style=_STYLE, layout=_WIDE)
+
+
+def select(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.Dropdown:
+    """A list to choose from: values or (text, value) pairs."""
+    return ipywidgets.Dropdown(options=options, value=value, description=_label(label, unit), style=_STYLE, layout=_WIDE)
+
+
+def toggle(label: str, value: bool) -> ipywidgets.Checkbox:
+    """A box to tick."""
+    return ipywidgets.Checkbox(value=value, description=label, indent=True, style=_STYLE, layout=_WIDE)
+
+
+def picture(image: np.ndarray, scale: int = 1) -> ipywidgets.Image:
+    """A picture uint8 [h, w, 3] as a widget; give it new bytes with ``.value = dfr_core.plotting.png(...)``."""
+    return ipywidgets.Image(value=png(image, scale), format="png", layout={"max_width": "100%", "align_self": "flex-start"})
+
+
+def _label(label: str, unit: str) -> str:
+    return f"{label} [{unit}]" if unit else label

@@ -1,0 +1,113 @@
+"""Notebook 01: what one unit of any layer sees of an image, in theory and in effect (III-A, Table I)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..backbone import VGG19
+from ..plotting import FOUND, TRUTH, heat, side_by_side, to_image
+from ..receptive_field import ReceptiveField, conv_fields, effective_receptive_field, effective_size
+from .common import FunctionView, select, slider, view
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The receptive fields of one layer.
+
+    Attributes:
+        theory: size, jump and centre.
+        effect: [size, size], the effective field of a unit in the middle of the image, 1 at its largest.
+        size: side in pixels that holds 95 % of it.
+    """
+
+    theory: ReceptiveField
+    effect: np.ndarray
+    size: int
+
+
+def measure(network: VGG19, images: torch.Tensor) -> list[Measured]:
+    """Theoretical and effective receptive fields of all layers of a network, in order.
+
+    Args:
+        network: with layers 1 to 16, or to fewer.
+        images: uint8 [N, 3, H, W]; the gradients are averaged over them.
+    """
+    inputs = network.normalise(images)
+    height, width = images.shape[-2:]
+    found = []
+    for layer, theory in enumerate(conv_fields(network.stack), start=1):
+        unit = (height // theory.jump // 2, width // theory.jump // 2)
+        field = effective_receptive_field(lambda x, layer=layer: next(network.maps(x, (layer,)))[1], inputs, unit)
+        (top, bottom), (left, right) = (theory.interval(k) for k in unit)
+        effect = np.zeros((theory.size, theory.size), np.float32)
+        rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+        effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = field[rows, columns].numpy()
+        size = effective_size(field, (theory.centre_of(unit[0]), theory.centre_of(unit[1])))
+        found.append(Measured(theory, effect / effect.max(), size))
+    return found
+
+
+def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: int) -> tuple[np.ndarray, str]:
+    """The field of the unit over a pixel: on the left its border, on the right how much each pixel counts.
+
+    Args:
+        image: uint8 [h, w, 3].
+        measured: of the layer.
+        layer: its number.
+        row, column: the pixel.
+
+    Returns:
+        uint8 [h, 2 w + 4, 3], and a line that says what is seen.
+    """
+    theory = measured.theory
+    units = (row // theory.jump, column // theory.jump)
+    (top, bottom), (left, right) = (theory.interval(k) for k in units)
+    bordered = rectangle(image, top, left, bottom, right, FOUND)
+    bordered = rectangle(bordered, *(k * theory.jump for k in units), *((k + 1) * theory.jump for k in units), TRUTH)
+    weight = np.zeros(image.shape[:2], np.float32)
+    rows, columns = slice(max(top, 0), min(bottom, image.shape[0])), slice(max(left, 0), min(right, image.shape[1]))
+    weight[rows, columns] = measured.effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    weight = np.sqrt(weight)  # the eye sees little of the outer part otherwise
+    glow = (0.35 * image * (1 - weight[..., None]) + heat(weight, 0, 1) * weight[..., None]).round().astype(np.uint8)
+    outside = (bottom - top) * (right - left) - (rows.stop - rows.start) * (columns.stop - columns.start)
+    padding = f", {100 * outside // (theory.size**2)} % of it padding" if outside else ""
+    text = (
+        f"Layer {layer}, unit ({units[0]}, {units[1]}). Left: it sees {theory.size} × {theory.size} pixels{padding}. "
+        f"Right: how much each counts; {measured.size} × {measured.size} have 95 % of the effect."
+    )
+    return side_by_side(bordered, glow), text
+
+
+def rectangle(image: np.ndarray, top: int, left: int, bottom: int, right: int, colour: tuple[int, int, int]) -> np.ndarray:
+    """The image [h, w, 3] with the border of rows ``top:bottom`` and columns ``left:right``, as far as they are on it."""
+    out = np.array(image)
+    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+    for row in (top, bottom - 1):
+        if 0 <= row < out.shape[0]:
+            out[row, columns] = colour
+    for column in (left, right - 1):
+        if 0 <= column < out.shape[1]:
+            out[rows, column] = colour
+    return out
+
+
+def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:
+    """Sliders for row and column, and a list of layers.
+
+    Args:
+        image: uint8 [h, w, 3] or [3, h, w].
+        fields: from :func:`measure`.
+    """
+    image = to_image(image)
+    layers = [(f"{number}: {field.theory.size} pixels", number) for number, field in enumerate(fields, start=1)]
+    return view(
+        lambda layer, row, column: draw(image, fields[layer - 1], layer, row, column),
+        title="receptive fields",
+        scale=2,
+        layer=select("layer", layers, min(8, len(fields))),
+        row=slider("row", 0, image.shape[0] - 1, image.shape[0] // 2, unit="pixels"),
+        column=slider("column", 0, image.shape[1] - 1, image.shape[1] // 2, unit="pixels"),
+    )

@@ -1,0 +1,230 @@
+# %% [markdown]
+# # 00 · Start here
+#
+# **Paper:** abstract, Section I, Fig. 1 · **Needs:** convolutional networks, a little PyTorch
+#
+# A factory makes thousands of good parts a day and hardly a bad one. So a camera can be shown what *good* looks like as
+# often as you please, but nobody can show it every scratch, hole and stain that may come. **Unsupervised anomaly
+# segmentation** learns from the good images alone and then marks, pixel by pixel, what does not fit. This course takes one
+# such method apart, DFR (*Deep Feature Reconstruction*, Yang, Shi and Qi, arXiv 2012.07122), until nothing about it is a
+# black box.
+
+# %% [markdown]
+# ## Goals
+#
+# After this notebook you can
+#
+# - fit a detector to normal images and ask it for an anomaly map and a segmentation,
+# - say in one sentence each what its four stages do,
+# - tell what the edition banner means, and check your set-up with `dfr info`,
+# - find the notebook that derives any part of the method.
+#
+# **Runtime:** about 15 s and 900 MiB in the quick edition on 2 CPU cores, an hour in the paper edition on a GPU. Download: none
+# in the quick edition.
+
+# %% [markdown]
+# ## Set-up
+#
+# Every notebook begins with this cell. The line it prints, the *banner*, says what made the results below it. There are
+# three editions of one and the same code:
+#
+# | edition | images | network | for |
+# |---|---|---|---|
+# | `quick` | a few synthetic ones a category | random weights, narrow | seconds; what you see saved in these notebooks |
+# | `embedded` | more of them, longer training | the same | minutes; the default when you run a notebook |
+# | `paper` | MVTec AD, which you must download | VGG19 trained on ImageNet | a GPU; the numbers of the paper |
+#
+# Choose with the environment variable `DFR_EDITION` before you start Jupyter.
+
+# %%
+from dfr_core.course import check, show, start, verdict
+
+edition = start(0)
+
+# %% [markdown]
+# ## A detector in five lines
+#
+# The images are made by a program that ships with the course: pieces of leather, some with a cut, a fold, a stain. Only
+# the normal ones are shown to the detector.
+
+# %%
+from dfr_core import DFR
+
+leather = edition.category("leather")
+detector = DFR(edition.settings).fit(leather)  # normal images only
+images, masks = leather.load_test(edition.settings.image_size)
+maps = detector.anomaly_map(images)
+found = detector.segment(images)
+
+# %% [markdown]
+# `images` are 8-bit pictures `[N, 3, H, W]`, `maps` one score for every pixel `[N, H, W]`, `found` yes or no for every pixel. The
+# `masks` are the truth: nothing above looked at them. We need them only to see how well it went.
+
+# %%
+print("training images:", len(leather.train))
+print(
+    "test images:    ",
+    tuple(images.shape),
+    "of the kinds",
+    ", ".join(sorted({sample.defect for sample in leather.test})),
+)
+verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]))
+
+# %% [markdown]
+# Each row below: a test image with the true defect outlined in orange, its anomaly map (bright is anomalous, one colour
+# scale for all rows), and the segmentation outlined in blue.
+
+# %%
+from dfr_core.plotting import FOUND, heat, outline, to_image
+
+kinds = [sample.defect for sample in leather.test]
+top = 2 * detector.threshold(0.005)
+for k in (kinds.index("fold"), kinds.index("color"), kinds.index("good")):
+    image, truth = to_image(images[k].numpy()), masks[k].numpy()
+    pictures = (
+        outline(image, truth, width=2),
+        heat(maps[k], 0, top),
+        outline(image, found[k], FOUND, 2),
+    )
+    show(*pictures, titles=(kinds[k], "anomaly map", "segmentation"), width=2.4)
+
+# %% [markdown]
+# The map lights up where the leather is unlike all the leather seen before, although no defect was ever shown. It is not
+# perfect: there are false alarms at the border, small defects are faint, some are missed. The quick edition learns from a
+# handful of images with a network that was never trained. What is missing, and what it costs to get it, is what the other
+# notebooks are about.
+
+# %%
+result = detector.evaluate(leather)
+verdict("defective pixels score higher than normal ones, mostly", result["roc_auc"] > 0.8)
+flagged = (detector.anomaly_map(leather) > detector.threshold(0.005)).mean()
+verdict("at most 0.5 % of the training pixels are flagged", flagged <= 0.005)
+
+# %% [markdown]
+# The first verdict is about *ROC-AUC*, the chance that a random defective pixel scores above a random normal one: 0.5 is
+# guessing, 1 is perfect, and the paper reaches 0.99 on real leather. Notebook 06 takes that number apart.
+
+# %%
+from dfr_core.paper_numbers import TABLE_II
+
+print("leather in the paper's Table II, layers 1:12:", TABLE_II["leather"][-2])
+
+# %% [markdown]
+# ## What happened: four stages
+#
+# 1. **Hierarchical features** (III-A). The image passes through VGG19, a classification network. The output of each of its
+#    convolutional layers is kept: shallow ones see edges and grain, deep ones see larger structures.
+# 2. **Regional features** (III-B). All those maps are brought to one grid. Now each small square of the image has one long
+#    vector that describes it at every scale at once.
+# 3. **Reconstruction** (III-C). A small autoencoder is trained on the vectors of the normal images: squeeze each through
+#    a bottleneck and get it back. It becomes good at normal vectors only.
+# 4. **Scoring and segmentation** (III-D). A vector that comes back wrong is unlike the normal ones. The error is the
+#    anomaly score; a threshold makes it a segmentation.
+#
+# The detector still knows what each stage made:
+
+# %%
+from dfr_core.course import table
+from dfr_core.settings import parse_layers
+
+features = detector.extractor(images[:1])
+rows = [
+    ("1 layers of VGG19", len(parse_layers(edition.settings.layers))),
+    ("2 grid of regional features", f"{features.shape[0]} × {features.shape[1]}"),
+    ("2 length of a vector, c_o", detector.c_o_),
+    ("4 size of the anomaly map", f"{maps.shape[1]} × {maps.shape[2]}"),
+]
+print(table(rows, ("stage", "here")))
+verdict("3 the bottleneck c_d is narrower than the vector", detector.c_d_ < detector.c_o_)
+
+# %% [markdown]
+# ### Exercise 0.1: predict, then count
+#
+# The grid of regional features has one vector for every little square of the image. *Before you compute:* how many pixels
+# high and wide is such a square? Then set `side` with code, from `images` and `features`. Expect a small power of two.
+
+# %%
+side = None
+# BEGIN SOLUTION
+side = images.shape[-1] // features.shape[1]
+# END SOLUTION
+check(
+    "0.1",
+    side,
+    lambda s: s * features.shape[0] == images.shape[-2],
+    "divide the image's side by the grid's side",
+)
+
+# %% [markdown]
+# ### Exercise 0.2: which image is worst?
+#
+# One score an image is often enough: pass or reject. DFR takes the largest score of the image's anomaly map. Write
+# `image_scores`. *Before you run it:* which kinds of image should get the lowest scores?
+
+
+# %%
+def image_scores(maps):
+    """Anomaly maps [N, h, w] -> one score an image [N]."""
+    # BEGIN SOLUTION
+    return maps.max(axis=(1, 2))
+    # END SOLUTION
+
+
+core = detector.image_score(images)
+check(
+    "0.2",
+    image_scores,
+    lambda f: abs(f(maps) - core).max() < 1e-4 * core.max(),
+    "the maximum over rows and columns",
+    probe=(maps,),
+)
+
+# %% [markdown]
+# ## Map of the course
+#
+# | notebook | question |
+# |---|---|
+# | [01 Receptive fields](01_receptive_fields.ipynb) | What part of the image does a unit of a deep layer see? |
+# | [02 Hierarchical features](02_hierarchical_features.ipynb) | What is in the maps, and what does padding put there? |
+# | [03 Regional features](03_regional_features.ipynb) | How do maps of five sizes become one vector a region? |
+# | [04 The autoencoder](04_autoencoder.ipynb) | What can a bottleneck not reproduce, and how narrow should it be? |
+# | [05 Scoring and segmentation](05_scoring_and_segmentation.ipynb) | Where to put the threshold without seeing a defect? |
+# | [06 Metrics](06_metrics.ipynb) | What do ROC and PRO reward, and when do they disagree? |
+# | [07 Scale ablation](07_scale_ablation.ipynb) | Which layers are worth having? |
+# | [08 Boundary effects](08_boundary_effects.ipynb) | Why do borders of images look anomalous? |
+# | [09 Speed](09_speed.ipynb) | Where do time and memory go? |
+# | [10 Your own photographs](10_your_photographs.ipynb) | Does it work on what you bring, or paint? |
+# | [11 Paper against code](11_paper_against_code.ipynb) | What did the authors do that the paper does not say? |
+#
+# Notebooks 01 to 05 follow the paper's Section III in order; 06 to 09 its Section IV; they can be read in any order after that.
+
+# %% [markdown]
+# ## Is everything there?
+#
+# `dfr info` prints what this machine has and what is missing for which edition. This is a part of it; it depends on your machine, so
+# yours differs from what is saved here. For all of it, with advice, run `dfr info` in a terminal.
+
+# %% tags=["nbval-ignore-output"]
+from dfr_core.info import as_text, collect
+
+report = collect()
+shown = ("dfr-lab", "python", "torch", "numpy")
+versions = {name: report["versions"][name] for name in shown}
+print(as_text({"edition": report["edition"], "versions": versions, "advice": []}))
+
+# %% [markdown]
+# ## Summary
+#
+# - Train on normal images only; score every region by how badly an autoencoder reproduces its features; threshold.
+# - `DFR(settings).fit(...)`, `.anomaly_map(...)`, `.segment(...)`, `.evaluate(...)` is the whole interface.
+# - The banner says what made a result. Never compare numbers of different editions.
+#
+# ## Deviations
+#
+# In the quick and embedded editions the network has random weights and an eighth of the channels, and the images are
+# synthetic. The numbers show how the method behaves, not how good it is. The paper edition has neither deviation.
+#
+# ## References
+#
+# - J. Yang, Y. Shi, Z. Qi: *DFR: Deep Feature Reconstruction for Unsupervised Anomaly Segmentation*, arXiv 2012.07122.
+# - P. Bergmann, M. Fauser, D. Sattlegger, C. Steger: *MVTec AD*, CVPR 2019.

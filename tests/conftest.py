@@ -1,0 +1,65 @@
+"""What every test file shares: small images, small settings, one fitted detector."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings as hypothesis_settings
+
+from dfr_core.settings import Settings
+
+torch.set_num_threads(1)  # the tensors here are tiny, and sums in one order give one result
+hypothesis_settings.register_profile("dfr", deadline=None, derandomize=True)  # the same cases in every run
+hypothesis_settings.load_profile("dfr")
+
+#: A network of 4 to 10 channels a map, 64 x 64 pixels, a second or less for a fit.
+TINY = Settings(
+    image_size=64,
+    weights="untrained",
+    width=0.02,
+    padding="reflect",
+    layers="1:6",
+    variance=0.95,
+    initialisation="centred",
+    learning_rate=2e-3,
+    schedule="onecycle",
+    positions=32,
+    steps=12,
+)
+
+
+def make_images(n: int, side: int = 64, seed: int = 0) -> torch.Tensor:
+    """Smooth random textures, uint8 [n, 3, side, side]."""
+    random = np.random.default_rng(seed)
+    coarse = torch.from_numpy(random.normal(size=(n, 3, max(2, side // 4), max(2, side // 4))).astype(np.float32))
+    fine = torch.from_numpy(random.normal(size=(n, 3, side, side)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
+    return (128 + 40 * smooth + 8 * fine).clamp(0, 255).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Settings:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    """Six normal images."""
+    return make_images(6)
+
+
+@pytest.fixture(scope="session")
+def odd_images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Four test images, two with a bright square, and their masks."""
+    pictures, masks = make_images(4, seed=1), torch.zeros(4, 64, 64, dtype=torch.bool)
+    masks[2, 10:26, 30:46] = masks[3, 40:50, 8:30] = True
+    return torch.where(masks[:, None], torch.tensor(250, dtype=torch.uint8), pictures), masks
+
+
+@pytest.fixture(scope="session")
+def fitted(tiny, images):
+    """A detector fitted to ``images``; do not fit it again."""
+    from dfr_core import DFR
+
+    return DFR(tiny, device="cpu", progress=False).fit(images)

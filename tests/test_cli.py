@@ -1,0 +1,379 @@
+"""The command line, used as it is meant to be; what it answers to mistakes is in test_bad_input.py."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
+
+from dfr_core import DFRError, Settings, __version__, edition, paper, released
+from dfr_core.cli import COMMANDS, main, parser
+from dfr_core.options import as_options, descriptions, settings_from
+from dfr_core.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
+
+FAST = ["--steps", "5", "--positions", "32"]
+
+
+def run(*arguments: object) -> str:
+    """Standard output of a command that must succeed."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = main([str(argument) for argument in arguments])
+    assert code == 0
+    return out.getvalue()
+
+
+def process(code: str, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in ("DFR_EDITION", "DFR_DATA", "DFR_VGG19_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """A small synthetic data set, made by the command line."""
+    folder = tmp_path_factory.mktemp("cli") / "data"
+    line = run("make-data", folder, "--categories", "leather", "--train", 3, "--good", 1, "--defect", 1, "--quiet")
+    assert f"dfr fit {folder} --category leather" in line
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(data) -> Path:
+    """A model fitted to it by the command line, with the embedded edition's network and image size."""
+    path = data.parent / "leather.safetensors"
+    line = run("fit", data, "--category", "leather", "--out", path, *FAST, "--quiet", "--edition", "embedded")
+    assert line.startswith(f"{path}: fitted to 3 images, c_o 432, c_d ") and "at FPR 0.005" in line and line.count("\n") == 1
+    return path
+
+
+# ------------------------------------------------------------------------------------------------- help
+
+
+def test_no_command_shows_the_help():
+    assert "commands:" in run() and run() == run("--help")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    text = run(name, "--help")
+    assert text.startswith(f"usage: dfr {name} ")
+    assert COMMANDS[name][0].split()[-1] in text
+
+
+def test_help_and_version_load_no_torch():
+    commands = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS if name != "bench")]
+    code = f"import sys; from dfr_core.cli import main; codes = [main(a) for a in {commands}]; assert codes == [0] * len(codes); "
+    done = process(code + "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules), sys.modules.keys()")
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "dfr_core", "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, f"dfr {__version__}")
+
+
+# --------------------------------------------------------------------------------------------- settings
+
+
+def settings_of(*options: str) -> Settings:
+    return settings_from(parser().parse_args(["fit", "DATA", "--out", "MODEL", *options]))
+
+
+OTHER = {
+    "image_size": 128, "width": 0.5, "padding": "zeros", "layers": "1,5,12", "interpolation": "bilinear", "kernel": 3, "stride": 2,
+    "latent_dim": 7, "variance": 0.5, "pca_samples": 9, "pca_images": 2, "hidden": "released", "batch_norm": True, "keep_padding": True,
+    "initialisation": "centred", "loss": "squared", "score": "squared", "map_interpolation": "bilinear-aligned", "learning_rate": 0.5,
+    "schedule": "onecycle", "batch_size": 2, "positions": 5, "epochs": 6, "steps": 8, "projection": 3, "precision": "tf32", "seed": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings) if field.name != "weights"])
+def test_every_setting_is_an_option(name):
+    flag, value = f"--{name.replace('_', '-')}", OTHER[name]
+    given = [flag] if value is True else [flag, str(value)]
+    assert settings_of("--preset", "paper", "--padding", "reflect", *given) == paper(**{"padding": "reflect", name: value})
+
+
+def test_every_setting_is_described():
+    assert set(descriptions()) == {field.name for field in fields(Settings)}
+    assert all(words and "`" not in words for words in descriptions().values())
+
+
+def test_base_settings(monkeypatch):
+    assert settings_of() == edition("embedded").settings
+    assert settings_of("--edition", "quick", "--seed", "3") == replace(edition("quick").settings, seed=3)
+    assert settings_of("--preset", "released", "--no-batch-norm") == released(batch_norm=False)
+    monkeypatch.setenv("DFR_EDITION", "paper")
+    assert settings_of() == Settings() == settings_of("--preset", "paper")
+    assert settings_of("--edition", "quick") == edition("quick").settings
+
+
+def test_none_and_all_mean_none():
+    assert settings_of("--positions", "all", "--steps", "none").positions is None
+    assert settings_of("--epochs", "10").steps is None, "else the edition's steps would override the epochs asked for"
+
+
+def test_a_weights_file_is_kept_with_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert settings_of("--weights", "vgg.pth").weights == str(tmp_path.resolve() / "vgg.pth")
+    assert settings_of("--weights", "imagenet", "--width", "1").weights == "imagenet"
+
+
+def test_messages_speak_of_options():
+    known = {"width", "weights", "batch_size", "masks", "fpr"}
+    assert as_options("width: 2 is too much; set width=1 or weights='untrained'", known) == (
+        "--width: 2 is too much; set --width 1 or --weights untrained"
+    )
+    assert as_options("lower batch_size", known) == "lower --batch-size"
+    assert as_options("a 'masks' folder (masks=) helps", known) == "a 'masks' folder (--masks) helps"
+    for untouched in ("/data/batch_size/x.png: no such image", "precision: use precision='fp32'", "no colon here"):
+        assert as_options(untouched, known) == untouched
+
+
+# ------------------------------------------------------------------------------------------ there and back
+
+
+def test_score(model, data, tmp_path):
+    out = tmp_path / "deep" / "out"
+    lines = [json.loads(line) for line in run("score", model, data / "leather/test", "--out", out).splitlines()]
+    files = sorted((data / "leather/test").rglob("*.png"))
+    assert [line["file"] for line in lines] == [str(path) for path in files]
+    for path, line in zip(files, lines):
+        assert Path(line["map"]).name == f"{path.parent.name}_000_map.png"
+        picture = Image.open(line["map"])
+        assert picture.mode == "I;16" and picture.size == (256, 256) and line["size"] == [256, 256]
+        grey = np.asarray(picture)
+        marks = np.asarray(Image.open(line["segmentation"]))
+        assert Image.open(line["overlay"]).mode == "RGB"
+        assert np.array_equal(grey > line["grey_threshold"], marks == 255) and set(np.unique(marks)) <= {0, 255}
+        assert line["anomalous_share"] == pytest.approx((marks == 255).mean(), abs=1e-6)
+        assert line["scale"] * WHITE == pytest.approx(2 * line["threshold"])
+        assert min(line["image_score"], 2 * line["threshold"]) == pytest.approx(grey.max() * line["scale"], abs=line["scale"])
+        assert line["verdict"] == ("anomalous" if line["image_score"] > line["verdict_threshold"] else "normal")
+        assert line["fpr"] == 0.005
+    assert len(list(out.iterdir())) == 3 * len(files)
+
+
+def test_score_is_the_detectors_map(model, data, tmp_path):
+    from dfr_core import DFR
+
+    image = data / "leather/test/good/000.png"
+    line = json.loads(run("score", model, image, "--out", tmp_path, "--fpr", "0"))
+    detector = DFR.load(model)
+    scores = detector.anomaly_map(image)[0]
+    assert line["threshold"] == detector.threshold(0) == line["verdict_threshold"] and line["image_score"] == float(scores.max())
+    assert np.array_equal(np.asarray(Image.open(line["map"])), grey16(scores, line["threshold"]))
+    assert np.array_equal(np.asarray(Image.open(line["segmentation"])) == 255, scores > line["threshold"])
+
+
+def test_evaluate(model, data):
+    from dfr_core import DFR, load_category
+
+    report = json.loads(run("evaluate", model, data, "--category", "leather"))
+    category, detector = load_category(data, "leather"), DFR.load(model)
+    expected = detector.evaluate(category)
+    for name in ("roc_auc", "pro_auc", "image_roc_auc"):
+        assert report[name] == pytest.approx(expected[name])
+    assert report["counts"].items() >= expected["counts"].items()
+    assert report["counts"]["normal_images"] == 1 and report["counts"]["pixels"] == len(category.test) * 256 * 256
+    good = detector.anomaly_map([sample.path for sample in category.test if sample.defect == "good"])
+    assert report["fpr_on_normal_test_images"] == pytest.approx((good > detector.threshold()).mean(), abs=1e-6)
+    assert report["seconds"] >= 0 and report["fps"] > 0
+    assert report["settings"] == json.loads(detector.settings.to_json()) and report["edition"] is None, "--steps 5 is no edition"
+
+
+def test_notes_and_quiet(data, tmp_path, capsys):
+    small = ["--layers", "1:2", "--width", "0.05", "--steps", "2"]
+    run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small)
+    notes = capsys.readouterr().err
+    assert "dfr: features cached" in notes and "dfr: 3 training images are few" in notes
+    run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small, "--memory-gb", "0")  # a model may be replaced
+    assert "dfr: features recomputed" in capsys.readouterr().err
+    run("fit", data / "leather", "--out", tmp_path / "b.safetensors", *small, "--quiet")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_finished_checkpoint_gives_the_same_model(data, tmp_path):
+    arguments = ["--layers", "1:2", "--width", "0.05", "--steps", "4", "--quiet", "--checkpoint", tmp_path / "c.ckpt"]
+    first = run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *arguments)
+    again = run("fit", data / "leather", "--out", tmp_path / "b.safetensors", *arguments)
+    assert (tmp_path / "c.ckpt").is_file()
+    assert first.split("threshold")[1] == again.split("threshold")[1]
+    a, b = (load_file(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_own_photographs(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("normal/a.jpg", "normal/b.JPG", "suspects/c.png", "suspects/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(90, 110, (40, 60, 3), np.uint8)).save(tmp_path / name)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:20, 5:20] = 1
+    (tmp_path / "drawn").mkdir()
+    Image.fromarray(mask).save(tmp_path / "drawn/c.png")
+    model = tmp_path / "mine.safetensors"
+    run("fit", tmp_path, "--out", model, "--layers", "1:2", "--width", "0.05", "--steps", "2", "--quiet")
+    where = ["--test", tmp_path / "suspects", "--masks", tmp_path / "drawn"]
+    report = json.loads(run("evaluate", model, tmp_path, *where))
+    assert report["category"] == tmp_path.name and report["counts"]["anomalous_images"] == 1 and report["counts"]["images"] == 2
+
+
+# ------------------------------------------------------------------------------------------ names and greys
+
+
+def touch(root: Path, *names: str) -> list[Path]:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return [root / name for name in names]
+
+
+def test_names_tell_images_apart(tmp_path):
+    paths = touch(
+        tmp_path, "cut/000.png", "fold/000.png", "fold/001.png", "x/cut/000.png", "s/a.png", "s/a.jpg", "CUT2/001B.png", "cut3/001b.png"
+    )
+    names = output_names(paths)
+    assert names[2] == "001" and names[1] == "fold_000"
+    assert names[0].endswith("_cut_000") and names[3] == "x_cut_000"
+    assert set(names[4:6]) == {"a_png", "a_jpg"}
+    assert names[6:] == ["CUT2_001B", "cut3_001b"]
+
+
+parts = st.sampled_from(["a", "b", "A", "a_b", "c"])
+
+
+@given(st.lists(st.tuples(st.lists(parts, max_size=3), parts, st.sampled_from([".png", ".jpg", ".PNG"])), max_size=12, unique_by=str))
+def test_names_never_collide(images):
+    paths = [Path("/root", *folders, stem + suffix) for folders, stem, suffix in images]
+    names = output_names(paths)
+    assert len({name.casefold() for name in names}) == len(paths)
+    assert all(name and "/" not in name for name in names)
+
+
+def test_what_is_found(tmp_path, monkeypatch):
+    touch(tmp_path, "in/b.png", "in/a.JPG", "in/deep/c.tif", "in/.hidden.png", "in/.git/d.png", "in/note.txt", "in/results/a_map.png")
+    monkeypatch.chdir(tmp_path)
+    found = find_images(["in/b.png", "in", "in/deep"], tmp_path / "in/results")
+    assert found == [Path("in/b.png"), Path("in/a.JPG"), Path("in/deep/c.tif")], "each once, and no earlier results"
+    assert find_images(["gone.png"], tmp_path) == [Path("gone.png")], "reported when it is read"
+    with pytest.raises(DFRError, match="out: in is the folder of the images"):
+        find_images(["in"], tmp_path / "in")
+
+
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=50), st.floats(2.0**-20, 2.0**20, width=32))
+def test_a_map_holds_scores_and_segmentation(scores, threshold):
+    scores = np.array([*scores, threshold, np.nextafter(np.float32(threshold), np.float32(np.inf))], np.float32)
+    grey = grey16(scores, threshold)
+    assert grey.dtype == np.uint16
+    assert np.array_equal(grey > GREY_THRESHOLD, scores > np.float32(threshold))
+    scale = 2 * threshold / WHITE
+    inside = scores <= 2 * threshold
+    assert np.allclose(grey[inside] * scale, scores[inside], rtol=0, atol=scale * 0.51)
+    assert (grey[~inside] == WHITE).all()
+
+
+def test_an_overlay_leaves_the_normal_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    scores = np.full((16, 16), 0.9, np.float32)
+    assert np.array_equal(marked(image, scores, 1.0), image)
+    scores[4:8, 4:8] = 3
+    changed = (marked(image, scores, 1.0) != image).any(-1)
+    assert changed[4:8, 4:8].all() and changed[3, 4:8].all() and not changed[:3].any() and not changed[9:].any()
+
+
+# ------------------------------------------------------------------------------------------ the other commands
+
+
+def test_info(monkeypatch, tmp_path, data):
+    report = json.loads(run("info", "--json"))
+    assert set(report) == {"versions", "machine", "cuda", "weights", "data", "edition", "cache", "advice"}
+    assert report["versions"]["dfr-lab"] == __version__ and report["versions"]["torch"]
+    assert report["edition"]["current"] == "embedded" and any("fetch-data" in line for line in report["advice"])
+    text = run("info")
+    assert "what to do" in text and __version__ in text and "embedded edition" in text
+
+    monkeypatch.setenv("DFR_EDITION", "gold")
+    monkeypatch.setenv("DFR_VGG19_WEIGHTS", str(tmp_path / "gone.pth"))
+    monkeypatch.setenv("DFR_DATA", str(data))
+    report = json.loads(run("info", "--json"))
+    advice = "\n".join(report["advice"])
+    assert "DFR_EDITION: 'gold'" in advice and "gone.pth, which is not a readable file" in advice and "lacks carpet" in advice
+    assert report["weights"]["DFR_VGG19_WEIGHTS readable"] is False and report["data"]["categories"] == ["leather"]
+    monkeypatch.setenv("DFR_DATA", str(tmp_path / "nowhere"))
+    assert any("no such folder" in line for line in json.loads(run("info", "--json"))["advice"])
+
+
+def test_statistics(data):
+    (row,) = [json.loads(line) for line in run("statistics", data, "--json").splitlines()]
+    assert row["category"] == "leather" and row["n_train"] == 3 and row["n_test"] == 1 + row["n_defect_types"]
+    assert run("statistics", data).splitlines()[1].split()[:3] == ["leather", "3", str(row["n_test"])]
+
+
+def test_fetch_data_says_where_to_get_it(tmp_path):
+    assert "no archive here yet" in run("fetch-data", tmp_path / "mvtec")
+    assert "CC BY-NC-SA" in (tmp_path / "mvtec/README-MVTec-AD.md").read_text()
+
+
+# --------------------------------------------------------------------------------------------- interruptions
+
+
+def test_an_interruption_is_one_line(data, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dfr_core.detector.train", interrupt)
+    assert main(["fit", str(data / "leather"), "--out", str(tmp_path / "x"), *FAST, "--layers", "1:2", "--quiet"]) == 130
+    assert capsys.readouterr().err.strip() == "dfr: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_of_memory_is_one_line(data, tmp_path, monkeypatch, capsys):
+    def exhaust(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr("dfr_core.detector.train", exhaust)
+    assert main(["fit", str(data / "leather"), "--out", str(tmp_path / "x"), *FAST, "--layers", "1:2", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dfr: error: out of memory; use") and error.count("\n") == 1
+
+
+def help_into(stdout: object) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # argparse swallows errors of writing
+    command = [sys.executable, "-m", "dfr_core", "score", "--help"]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, env=environment)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes behave otherwise on Windows")
+def test_a_reader_that_goes_away_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = help_into(pipe)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_to_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = help_into(full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("dfr: error: ") and "No space left" in done.stderr and done.stderr.count("\n") == 1

@@ -1,0 +1,465 @@
+"""The whole method as one object: fit, map, segment, evaluate, save, load; the same bits for the same seed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from dfr_core import DFR, edition, scoring
+from dfr_core.cae import CAE
+from dfr_core.data import fingerprint
+from dfr_core.errors import DFRError
+from dfr_core.extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
+from dfr_core.files import load_tensors, save_tensors
+from dfr_core.settings import Settings, released
+
+CPU = torch.device("cpu")
+
+
+def fit(settings: Settings, images, **options) -> DFR:
+    return DFR(settings, device="cpu", progress=False, **options).fit(images)
+
+
+def weights(detector: DFR) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in detector.model.state_dict().items()}
+
+
+# ---- fitting and mapping -------------------------------------------------------------------------------
+
+
+def test_map_is_equation_5_upsampled(fitted, odd_images):
+    images, _ = odd_images
+    maps = fitted.anomaly_map(images)
+    assert maps.shape == (4, 64, 64) and maps.dtype == np.float32
+    f = fitted.extractor(images).dense()
+    with torch.no_grad():
+        expected = scoring.upsample(scoring.residual(f, fitted.model(f)), (64, 64))
+    assert torch.allclose(torch.from_numpy(maps), expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+    assert torch.allclose(fitted.reconstruct(f), fitted.model(f), rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_fit_keeps(fitted, tiny, images):
+    assert fitted.c_o_ == fitted.extractor(images[:1]).c_o
+    assert 1 <= fitted.c_d_ <= fitted.c_o_
+    assert fitted.loss_curve_.shape == (tiny.steps,) and np.isfinite(fitted.loss_curve_).all()
+    assert fitted.n_normal_pixels_ == images[:, 0].numel()
+    assert fitted.data_fingerprint_ == fingerprint(images)
+    assert fitted.weights_fingerprint_ == fitted.extractor.backbone.fingerprint()
+    assert fitted.architecture()[2] == f"[layer 3]: Conv. (1, 1, {fitted.c_d_}), stride=1;"
+
+
+def test_anomalies_score_higher(fitted, odd_images):
+    images, masks = odd_images
+    maps = fitted.anomaly_map(images)
+    assert maps[2:][masks[2:].numpy()].mean() > 2 * maps[:2].mean()
+    assert fitted.image_score(images).tolist() == maps.max(axis=(1, 2)).tolist()
+    assert fitted.image_score(images)[2:].min() > fitted.image_score(images)[:2].max()
+
+
+def test_latent_dimension_is_as_asked(tiny, images):
+    assert fit(replace(tiny, latent_dim=3, steps=1), images).c_d_ == 3
+    detector = fit(replace(tiny, latent_dim=10_000, steps=1), images)
+    assert detector.c_d_ == detector.c_o_
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_norm": True}, {"initialisation": "default"}, {"initialisation": "pca"}, {"loss": "squared", "score": "squared"},
+        {"layers": "4"}, {"kernel": 3, "stride": 5}, {"kernel": 8, "stride": 2, "interpolation": "bilinear"},
+        {"padding": "zeros", "positions": None, "epochs": 2, "steps": None}, {"map_interpolation": "bilinear-aligned"},
+        {"hidden": "released"}, {"batch_size": 100}, {"pca_samples": 50, "pca_images": 1},
+    ],
+)  # fmt: skip
+def test_every_choice_runs(tiny, images, odd_images, changes):
+    detector = fit(replace(tiny, **({"steps": 3} | changes)), images)
+    maps = detector.anomaly_map(odd_images[0])
+    assert maps.shape == (4, 64, 64) and np.isfinite(maps).all() and maps.std() > 0
+
+
+def test_released_preset_end_to_end(images, odd_images, tmp_path):
+    s = released(image_size=64, weights="untrained", width=0.02, layers="1:12", steps=4)
+    detector = fit(s, images)
+    f = detector.extractor(odd_images[0]).dense()
+    with torch.no_grad():
+        expected = (f - detector.model(f)).square().mean(-1)
+    found = detector.regional_map(detector.extractor(odd_images[0]))
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
+    assert " BN;" in detector.architecture()[0]
+    detector.save(tmp_path / "m")
+    assert np.array_equal(DFR.load(tmp_path / "m", device="cpu").anomaly_map(odd_images[0]), detector.anomaly_map(odd_images[0]))
+
+
+def test_other_sizes_than_the_settings_are_taken_as_they_are(fitted):
+    assert fitted.anomaly_map(np.zeros((48, 80, 3), np.uint8)).shape == (1, 48, 80)
+
+
+def test_training_lowers_the_loss(tiny, images):
+    curve = fit(replace(tiny, steps=100), images).loss_curve_
+    assert curve[-10:].mean() < 0.8 * curve[:10].mean()
+
+
+@pytest.mark.parametrize("form", ["array", "channels last", "list", "folder"])
+def test_fit_takes_every_form(tiny, images, fitted, form, tmp_path):
+    from PIL import Image
+
+    last = images.permute(0, 2, 3, 1).numpy()
+    if form == "folder":
+        for k, image in enumerate(last):
+            Image.fromarray(image).save(tmp_path / f"{k}.png")
+    given = {"array": images.numpy(), "channels last": last, "list": list(images), "folder": tmp_path}[form]
+    assert weights(fit(tiny, given)) == weights(fitted)
+
+
+def test_default_settings_are_the_current_editions(monkeypatch):
+    monkeypatch.setenv("DFR_EDITION", "quick")
+    assert DFR().settings == edition("quick").settings
+
+
+# ---- determinism ---------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_bits_other_seed_others(tiny, images, fitted, odd_images):
+    torch.manual_seed(123)  # the caller's generator plays no part
+    again = fit(tiny, images)
+    assert weights(again) == weights(fitted) and again.loss_curve_.tobytes() == fitted.loss_curve_.tobytes()
+    assert again.anomaly_map(odd_images[0]).tobytes() == fitted.anomaly_map(odd_images[0]).tobytes()
+    assert again.threshold(0) == fitted.threshold(0)
+    other = fit(replace(tiny, seed=1), images)
+    assert weights(other) != weights(fitted) and other.weights_fingerprint_ != fitted.weights_fingerprint_
+
+
+def test_fitting_again_forgets_the_first_fit(tiny, images, fitted):
+    detector = fit(tiny, images[:3])
+    assert weights(detector.fit(images)) == weights(fitted)
+
+
+def test_a_map_does_not_depend_on_its_batch(fitted, odd_images):
+    images, _ = odd_images
+    whole = fitted.anomaly_map(images)
+    assert np.array_equal(np.concatenate([fitted.anomaly_map(image) for image in images]), whole)  # bit for bit
+
+
+# ---- features cached or recomputed ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("positions", [32, None])
+def test_recomputed_features_give_the_same_weights(tiny, images, positions):
+    s = replace(tiny, positions=positions, steps=4)
+    assert weights(fit(s, images, memory_gb=0)) == weights(fit(s, images, memory_gb=1))
+
+
+def test_the_choice_is_logged(tiny, images, caplog):
+    extractor = Extractor(tiny, CPU)
+    need = extractor(images[:1]).nbytes * len(images)
+    with caplog.at_level(logging.INFO, "dfr"):
+        assert isinstance(feature_source(extractor, images, need), CachedFeatures)
+        assert isinstance(feature_source(extractor, images, need - 1), StreamedFeatures)
+    assert [message.split(":")[0] for message in caplog.messages] == ["features cached", "features recomputed in every batch"]
+
+
+def test_sources_agree(tiny, images):
+    extractor = Extractor(tiny, CPU)
+    cached, streamed = CachedFeatures(extractor.all(images)), StreamedFeatures(extractor, images)
+    dense = torch.cat([extractor(image[None]).dense() for image in images])
+    for source in (cached, streamed):
+        assert (len(source), source.shape) == (6, (16, 16))
+        assert torch.allclose(torch.cat([batch.dense() for batch in source.batches()]), dense, rtol=1e-5, atol=1e-6)
+        which, places = torch.tensor([4, 1]), torch.tensor([[0, 255, 17], [3, 2, 1]])
+        expected = dense.flatten(1, 2)[which[:, None], places].flatten(0, 1)
+        assert torch.allclose(source.rows(which, places), expected, rtol=1e-5, atol=1e-6)
+        assert torch.allclose(source.rows(which, None), dense[which].flatten(0, 2), rtol=1e-5, atol=1e-6)
+        part = source.select((2, 5)).rows(which, places)
+        assert torch.equal(
+            part, Extractor(replace(tiny, layers="2,5"), CPU)(images[which]).at(torch.tensor([0, 0, 0, 1, 1, 1]), places.flatten())
+        )
+
+
+def test_samples_are_drawn_once_each_and_seeded(tiny, images):
+    source = CachedFeatures(Extractor(tiny, CPU).all(images))
+    everything = source.rows(torch.arange(6), None)
+    assert torch.equal(sample(source, 10**6, 0), everything)
+    assert sample(source, 100, 0).shape == (100, everything.shape[1])
+    assert torch.equal(sample(source, 100, 0), sample(source, 100, 0))
+    assert not torch.equal(sample(source, 100, 0), sample(source, 100, 1))
+    assert torch.equal(sample(source, 10**6, 0, first_images=2), everything[:512])
+
+
+def test_shared_features_and_extractor_change_nothing(tiny, images, fitted):
+    extractor = Extractor(replace(tiny, layers="1:8"), CPU).select(range(1, 7))
+    detector = DFR(tiny, device="cpu", progress=False).use_extractor(extractor)
+    detector.fit_features(CachedFeatures(extractor.all(images)), fingerprint(images), (64, 64))
+    assert weights(detector) == weights(fitted)
+
+
+# ---- thresholds, segmentation, metrics -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fpr", [0, 1e-4, 0.001, 0.005, 0.0123, 0.05])
+def test_threshold_is_exact_on_the_training_maps(fitted, images, fpr):
+    maps = torch.from_numpy(fitted.anomaly_map(images))
+    assert fitted.threshold(fpr) == scoring.threshold(maps, fpr)
+    assert int((maps > fitted.threshold(fpr)).sum()) == int(fpr * maps.numel())
+
+
+def test_segmentation_is_strictly_above(fitted, odd_images):
+    images, masks = odd_images
+    assert np.array_equal(fitted.segment(images, fpr=0.005), fitted.anomaly_map(images) > fitted.threshold(0.005))
+    assert np.array_equal(fitted.segment(images), fitted.segment(images, 0.005))
+    assert fitted.segment(images, 0.05).sum() >= fitted.segment(images, 0.005).sum() >= fitted.segment(images, 0).sum()
+    assert fitted.segment(images, 0.005).dtype == bool and fitted.segment(images, 0.005)[masks.numpy()].mean() > 0.2
+
+
+@pytest.mark.parametrize("fpr", [-0.001, 0.0501, 1, float("nan")])
+def test_rates_without_a_threshold(fitted, fpr):
+    with pytest.raises(DFRError, match="^fpr: "):
+        fitted.threshold(fpr)
+
+
+def test_evaluation(fitted, odd_images):
+    images, masks = odd_images
+    found = fitted.evaluate((images, masks))
+    maps = fitted.anomaly_map(images)
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(masks.flatten(), maps.ravel()), abs=1e-6)
+    assert found["image_roc_auc"] == 1.0 and 0 < found["pro_auc"] <= 1
+    assert found["counts"] == {"images": 4, "anomalous_images": 2, "anomalous_regions": 2}
+    assert found["seconds"] >= 0 and found["fps"] > 0
+    assert json.loads(json.dumps(found)) == found
+    assert fitted.evaluate((images[2:], masks[2:].numpy() * 255))["image_roc_auc"] is None
+
+
+def test_evaluation_without_anomalies(fitted, odd_images):
+    images, masks = odd_images
+    with pytest.raises(DFRError):
+        fitted.evaluate((images[:2], masks[:2]))
+
+
+# ---- saving and loading --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model_file(fitted, tmp_path_factory):
+    file = tmp_path_factory.mktemp("model") / "model.safetensors"
+    fitted.save(file)
+    return file
+
+
+def test_a_loaded_model_is_the_saved_one(fitted, model_file, odd_images, tmp_path):
+    loaded = DFR.load(model_file, device="cpu")
+    assert loaded.anomaly_map(odd_images[0]).tobytes() == fitted.anomaly_map(odd_images[0]).tobytes()
+    assert loaded.settings == fitted.settings and loaded.architecture() == fitted.architecture()
+    for name in ("c_o_", "c_d_", "n_normal_pixels_", "data_fingerprint_", "weights_fingerprint_"):
+        assert getattr(loaded, name) == getattr(fitted, name)
+    assert np.array_equal(loaded.loss_curve_, fitted.loss_curve_)
+    assert [loaded.threshold(fpr) for fpr in (0, 0.005, 0.05)] == [fitted.threshold(fpr) for fpr in (0, 0.005, 0.05)]
+    loaded.save(tmp_path / "again.safetensors")
+    (again, about), (saved, about_saved) = load_tensors(tmp_path / "again.safetensors"), load_tensors(model_file)
+    assert about == about_saved and again.keys() == saved.keys() and all(torch.equal(again[name], saved[name]) for name in saved)
+
+
+def test_the_file_tells_what_it_is(fitted, model_file):
+    _, about = load_tensors(model_file)
+    assert Settings.from_dict(json.loads(about["settings"])) == fitted.settings
+    assert json.loads(about["thresholds"]) == {"0": fitted.threshold(0), "0.005": fitted.threshold(0.005)}
+    assert about["seed"] == "0" and {"python", "torch", "numpy", "dfr-lab"} <= json.loads(about["versions"]).keys()
+    assert about["data_fingerprint"] == fitted.data_fingerprint_
+
+
+def rewritten(model_file, target, drop=(), tensors=None, **about):
+    old_tensors, old_about = load_tensors(model_file)
+    kept = {name: value for name, value in (old_tensors | (tensors or {})).items() if name not in drop}
+    save_tensors(target, kept, {name: value for name, value in (old_about | about).items() if value is not None})
+    return target
+
+
+DAMAGED = {
+    "not a model": ({"format": "other"}, "not a DFR model"),
+    "no words": ({"format": None}, "not a DFR model"),
+    "another version": ({"format_version": "99"}, "format version 99, but this package reads version 1"),
+    "no settings": ({"settings": None}, "damaged"),
+    "settings are no JSON": ({"settings": "{"}, "damaged"),
+    "settings are a list": ({"settings": "[1]"}, "no such setting"),
+    "settings are a number": ({"settings": "3"}, "damaged"),
+    "unknown setting": ({"settings": '{"sterps": 1}'}, "sterps: no such setting"),
+    "impossible setting": ({"settings": '{"layers": "1:99"}'}, "layers"),
+    "c_d is no number": ({"c_d": "many"}, "damaged"),
+    "c_d is another": ({"c_d": "1"}, "damaged"),
+    "no tail": ({"drop": ["normal_tail"]}, "damaged"),
+    "a weight is missing": ({"drop": ["model.stack.0.weight"]}, "damaged"),
+    "a weight is too many": ({"tensors": {"model.extra": torch.zeros(1)}}, "damaged"),
+    "another backbone": ({"weights_fingerprint": "0123456789abcdef"}, "fingerprint 0123456789abcdef, but untrained has"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_model_files_that_cannot_be_used(model_file, tmp_path, case):
+    changes, match = DAMAGED[case]
+    file = rewritten(model_file, tmp_path / "model.safetensors", **changes)
+    with pytest.raises(DFRError, match=match) as caught:
+        DFR.load(file, device="cpu")
+    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_truncated_model_and_no_model(model_file, tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(model_file.read_bytes()[:-8])
+    with pytest.raises(DFRError, match="not a whole safetensors file"):
+        DFR.load(file)
+    with pytest.raises(DFRError, match="no such file"):
+        DFR.load(tmp_path / "nothing")
+
+
+def test_a_pickle_is_not_run(tmp_path):
+    """A model file that is a pickle with code in it: refused, the code not executed."""
+    import pickle
+
+    victim = tmp_path / "victim"
+
+    class Evil:
+        def __reduce__(self):
+            return open, (str(victim), "w")
+
+    file = tmp_path / "model.safetensors"
+    for content in (pickle.dumps(Evil()), pickle.dumps({"model": Evil()}, protocol=0)):
+        file.write_bytes(content)
+        with pytest.raises(DFRError, match="not a whole safetensors file"):
+            DFR.load(file)
+    torch.save({"a": Evil()}, file)
+    with pytest.raises(DFRError):
+        DFR.load(file)
+    assert not victim.exists()
+
+
+def test_moved_weights_are_named_when_loading(tiny, images, fitted, tmp_path):
+    state = Extractor(tiny, CPU).backbone.stack.state_dict()
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_tensors(first, state, {})
+    fit(replace(tiny, weights=str(first), steps=1), images).save(tmp_path / "m")
+    first.rename(second)
+    with pytest.raises(DFRError, match=r"first.safetensors is not a file"):
+        DFR.load(tmp_path / "m", device="cpu")
+    loaded = DFR.load(tmp_path / "m", device="cpu", weights=str(second))
+    assert loaded.anomaly_map(images[:1]).shape == (1, 64, 64)
+    with pytest.raises(DFRError, match="fitted on a backbone with fingerprint"):
+        save_tensors(second, {name: value * 2 for name, value in state.items()}, {})
+        DFR.load(tmp_path / "m", device="cpu", weights=str(second))
+
+
+# ---- mistakes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda d: d.anomaly_map(np.zeros((64, 64, 3), np.uint8)),
+        lambda d: d.segment(np.zeros((64, 64, 3), np.uint8)),
+        lambda d: d.image_score(np.zeros((64, 64, 3), np.uint8)),
+        lambda d: d.evaluate((np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64)))),
+        lambda d: d.threshold(),
+        lambda d: d.save("model.safetensors"),
+        lambda d: d.architecture(),
+        lambda d: d.reconstruct(torch.zeros(1, 3)),
+    ],
+)
+def test_using_an_unfitted_detector(tiny, use):
+    with pytest.raises(DFRError, match="not fitted; call fit"):
+        use(DFR(tiny, device="cpu"))
+
+
+def test_an_adopted_model_maps_but_has_no_threshold(tiny, fitted, odd_images, tmp_path):
+    detector = DFR(tiny, device="cpu").adopt(fitted.model)
+    assert np.array_equal(detector.anomaly_map(odd_images[0]), fitted.anomaly_map(odd_images[0]))
+    for use in (lambda: detector.threshold(), lambda: detector.save(tmp_path / "m")):
+        with pytest.raises(DFRError, match="fit"):
+            use()
+    refitted = fit(replace(tiny, steps=1), odd_images[0])
+    refitted.adopt(CAE(fitted.c_o_, 2))
+    with pytest.raises(DFRError, match="fit"):
+        refitted.threshold()  # not the threshold of the model it held before
+
+
+def test_an_interrupted_fit_leaves_no_half_trained_detector(tiny, images, monkeypatch):
+    detector = fit(replace(tiny, steps=1), images)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(detector, "_loss", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        detector.fit(images)
+    with pytest.raises(DFRError, match="not fitted"):
+        detector.anomaly_map(images)
+
+
+def test_divergence_is_told(tiny, images):
+    with pytest.raises(DFRError, match="diverged .*lower learning_rate"):
+        fit(replace(tiny, learning_rate=1e30, schedule="constant"), images)
+
+
+@pytest.mark.parametrize("memory", [-1, float("nan"), float("inf")])
+def test_impossible_memory(tiny, memory):
+    with pytest.raises(DFRError, match="memory_gb"):
+        DFR(tiny, memory_gb=memory)
+
+
+def test_blank_images_are_told(tiny):
+    with pytest.raises(DFRError, match="are they blank"):
+        fit(tiny, np.zeros((2, 64, 64, 3), np.uint8))
+
+
+def test_images_smaller_than_the_filter_or_the_network(tiny):
+    with pytest.raises(DFRError, match="kernel: 32 exceeds the image"):
+        fit(replace(tiny, kernel=32), np.zeros((2, 20, 20, 3), np.uint8))
+    with pytest.raises(DFRError, match="too small for layer 6"):
+        fit(tiny, np.zeros((2, 7, 7, 3), np.uint8))
+
+
+def test_progress_bar_is_silent_when_told(tiny, images, capfd, monkeypatch):
+    monkeypatch.setenv("DFR_QUIET", "1")
+    DFR(replace(tiny, steps=1), device="cpu").fit(images)
+    assert capfd.readouterr().err == ""
+    monkeypatch.delenv("DFR_QUIET")
+    DFR(replace(tiny, steps=2), device="cpu").fit(images)
+    assert "training the CAE" in capfd.readouterr().err
+
+
+# ---- quality -------------------------------------------------------------------------------------------
+
+
+def test_quick_edition_finds_defects_and_reflection_calms_the_border(tmp_path_factory, monkeypatch):
+    """Bounds well below, and directions well within, what three seeds gave."""
+    monkeypatch.setenv("DFR_CACHE", str(tmp_path_factory.mktemp("cache")))
+    leather = edition("quick").category("leather")
+    images = leather.load_train(256)
+    border = np.ones((256, 256), bool)
+    border[8:-8, 8:-8] = False
+    ratios, areas = {}, {}
+    for padding in ("reflect", "zeros"):
+        detector = fit(replace(edition("quick").settings, padding=padding), images)
+        maps = detector.anomaly_map(images)
+        ratios[padding] = maps[:, border].mean() / maps[:, ~border].mean()
+        areas[padding] = detector.evaluate(leather)["roc_auc"]
+    assert areas["reflect"] > 0.8
+    assert ratios["reflect"] < ratios["zeros"]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_cuda_agrees_with_cpu(tiny, images, odd_images, fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    on_gpu = DFR.load(tmp_path / "m", device="cuda")
+    expected = fitted.anomaly_map(odd_images[0])
+    assert np.allclose(on_gpu.anomaly_map(odd_images[0]), expected, rtol=1e-3, atol=1e-4 * expected.max())
+    for changes in ({}, {"precision": "tf32"}, {"precision": "bf16"}, {"projection": 6}, {"batch_norm": True}, {"positions": None}):
+        for memory in (0, 1):
+            detector = DFR(replace(tiny, **changes), device="cuda", memory_gb=memory, progress=False).fit(images)
+            found = detector.evaluate(odd_images)
+            assert found["roc_auc"] > 0.7
+            detector.save(tmp_path / "m")
+            assert DFR.load(tmp_path / "m", device="cpu" if detector.settings.precision == "fp32" else "cuda").threshold(0) > 0

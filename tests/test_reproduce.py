@@ -1,0 +1,196 @@
+"""`dfr reproduce`: plans what is missing, survives kills, and a cluster gives the same records."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfr_core import experiments
+from dfr_core.cli import main
+from dfr_core.editions import edition
+from dfr_core.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
+from dfr_core.records import Store
+
+CATEGORIES = ("leather", "hazelnut")
+KILLS = int(os.environ.get("DFR_KILLS", "1"))
+VOLATILE = ("seconds", "created")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Laboratory:
+    """A laboratory small enough to try everything in: two categories, few steps."""
+    chosen = edition("quick")
+    root = chosen.data_root(CATEGORIES)
+    settings = replace(chosen.settings, steps=5, positions=32, pca_samples=600)
+    return Laboratory(chosen, settings, root.resolve(), tmp_path_factory.mktemp("results"), "cpu", 1)
+
+
+def arguments(results: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "reproduce", "--edition", "quick", "--categories", *CATEGORIES, "--steps", "5", "--results", str(results), "--out", str(out),
+        "--device", "cpu", *more,
+    ]  # fmt: skip
+
+
+def contents(results: Path) -> dict[str, tuple]:
+    """All records of a folder without what differs from run to run."""
+    found = {}
+    for file in sorted(results.glob("*.json")):
+        record = Store(results).get(file.stem)
+        about = {k: v for k, v in record.about.items() if k not in VOLATILE}
+        found[file.stem] = (json.dumps(about, sort_keys=True), {k: v.tobytes() for k, v in record.arrays.items()})
+    return found
+
+
+def test_the_plan_covers_the_paper(lab):
+    jobs = plan(lab, set(NEEDS), CATEGORIES, seeds=2) + speed_jobs(lab, set(NEEDS))
+    training = [job for job in jobs if job.kind == "training"]
+    assert len(training) == len(CATEGORIES) * 2 * 2  # seeds, paddings
+    zeros = {w for job in training if dict(job.about)["padding"] == "zeros" for w, _, _ in job.records}
+    reflect = {w for job in training if dict(job.about)["padding"] == "reflect" for w, _, _ in job.records}
+    assert zeros == {"1:2", "1:4", "1:8", "1:12", "1:16", "12", "9:12", "5:12", "3:12"}
+    assert reflect == {"12", "9:12", "5:12", "3:12", "1:12"}
+    assert {job.kind for job in jobs} == {"training", "images", "statistics", "network", "pipeline", "speed"}
+    keys = [key for job in jobs for key in job.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_only_plans_what_the_items_need(lab):
+    (job,) = plan(lab, {"table1"}, CATEGORIES, 1)
+    assert job.kind == "network"
+    jobs = plan(lab, {"table2"}, CATEGORIES, 1)
+    assert [w for job in jobs for w, _, _ in job.records] == ["1:12", "1:16"] * 2
+
+
+@pytest.mark.parametrize("change", [{"steps": 6}, {"variance": 0.5}, {"width": 0.25}])
+def test_other_settings_give_other_keys(lab, change):
+    def keys(laboratory: Laboratory) -> set[str]:
+        return {key for job in plan(laboratory, {"table2"}, CATEGORIES, 1) for key in job.keys}
+
+    assert not keys(lab) & keys(replace(lab, settings=replace(lab.settings, **change)))
+
+
+def test_other_data_or_code_give_other_keys(lab, monkeypatch):
+    before = {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "code_version", lambda: "other")
+        assert not before & {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
+    monkeypatch.setattr(experiments, "_data_fingerprint", lambda root, category: "other")
+    assert not before & {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
+
+
+def test_a_training_record_holds_what_figures_need(lab):
+    job = next(job for job in plan(lab, {"table2"}, CATEGORIES, 1) if dict(job.about)["category"] == "leather")
+    told: list[str] = []
+    run_job(lab, job, told.append)
+    assert told == job.keys
+    record = lab.store.get(job.keys[0])
+    assert record.layers == "1:12" and record.padding == "zeros" and record.edition == "quick"
+    assert 0 <= record.metrics["pro_auc"] <= 1 and 0 <= record.metrics["roc_auc"] <= 1
+    assert record.counts["anomalous_images"] == len(record.arrays["maps"]) - 1
+    assert len(record.arrays["loss_curve"]) == 5 and record.arrays["border_profile"].shape == (32,)
+    assert len(record.architecture) == 6
+    run_job(lab, job, told.append)  # everything is there: nothing is done again
+    assert len(told) == len(job.keys)
+
+
+def test_border_profile_finds_a_border():
+    maps = np.ones((2, 16, 16), np.float32)
+    maps[:, 0] = maps[:, -1] = maps[:, :, 0] = maps[:, :, -1] = 3
+    np.testing.assert_allclose(border_profile(maps), [3] + [1] * 7)
+
+
+def test_showcase_takes_one_image_of_each_kind():
+    category = edition("quick").category("leather")
+    kinds = [category.test[k].defect for k in showcase(category)]
+    assert kinds[0] == "good" and len(kinds) == len(set(kinds)) == 1 + len(category.defects)
+
+
+def test_a_second_run_measures_nothing(tmp_path, monkeypatch, capsys):
+    args = arguments(tmp_path / "results", tmp_path / "out", "--only", "table1", "table7")
+    assert main(args) == 0
+    assert "2 to measure" in capsys.readouterr().err
+    monkeypatch.setattr(experiments, "run_job", lambda *_: pytest.fail("measured again"))
+    assert main(args) == 0
+    assert "0 to measure" in capsys.readouterr().err
+
+
+def test_dry_run_writes_nothing(tmp_path, capsys):
+    assert main(arguments(tmp_path / "results", tmp_path / "out", "--dry-run")) == 0
+    assert "to measure" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--only", "fig99"), "--only: 'fig99'"),
+        (("--seeds", "0"), "--seeds"),
+        (("--jobs", "-1"), "--jobs"),
+        (("--dask", "tcp://127.0.0.1:9"), "--dask"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capsys, more, says):
+    if "--dask" in more:
+        more = (*more, "--only", "table2")
+    assert main(arguments(tmp_path / "results", tmp_path / "out", *more)) == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_unknown_category(tmp_path, capsys):
+    args = ["reproduce", "--edition", "quick", "--categories", "sock", "--results", str(tmp_path / "r"), "--out", str(tmp_path / "o")]
+    assert main(args) == 2
+    assert "'sock'" in capsys.readouterr().err
+
+
+def start(results: Path, out: Path, *more: str) -> subprocess.Popen:
+    """The run as a process group of its own, so that its workers can be killed with it."""
+    command = [sys.executable, "-m", "dfr_core", *arguments(results, out, "--only", "table2", "table4", "--jobs", "2", *more)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, tuple]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start(folder / "results", folder / "out").wait(300) == 0
+    found = contents(folder / "results")
+    assert len(found) == 2 * 6  # 1:16 and the five sets of Table IV
+    return found
+
+
+@pytest.mark.parametrize("kill", range(KILLS))
+def test_killed_anywhere_it_goes_on(tmp_path, undisturbed, kill):
+    results = tmp_path / "results"
+    wanted = int(np.random.default_rng(kill).integers(1, len(undisturbed)))
+    process = start(results, tmp_path / "out")
+    deadline = time.monotonic() + 200
+    while len(list(results.glob("*.json"))) < wanted and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list(results.glob("*.json"))) < len(undisturbed), "killed too late to tell anything"
+    assert start(results, tmp_path / "out").wait(300) == 0
+    assert contents(results) == undisturbed
+
+
+def test_a_dask_cluster_gives_the_same_records(tmp_path, undisturbed):
+    distributed = pytest.importorskip("distributed")
+    results = tmp_path / "results"
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path)) as cluster:
+        process = start(results, tmp_path / "out", "--dask", cluster.scheduler_address)
+        deadline = time.monotonic() + 200
+        while not list(results.glob("*.json")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)  # in the middle; its nanny starts another
+        assert process.wait(300) == 0
+    assert contents(results) == undisturbed
