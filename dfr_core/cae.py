@@ -165,6 +165,7 @@ def explained_variance(samples: Tensor) -> Tensor:
     product = centred.T @ centred if c_o <= n else centred @ centred.T
     spectrum = torch.linalg.eigvalsh(product).flip(0).clamp(min=0)[: min(n - 1, c_o)]
     total = spectrum.sum()
-    if not total > 0:
+    # Features are float32: of equal ones the rounding alone leaves a relative variance of about 1e-14.
+    if not total > 1e-12 * samples.double().square().sum():
         raise DFRError("the training images give one and the same regional feature everywhere; are they blank?")
     return (spectrum.cumsum(0) / total).cpu()

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from . import __version__, scoring
 from .cae import CAE, latent_dimension
 from .data import fingerprint
-from .device import arithmetic, memory_budget, pick_device
+from .device import arithmetic, full_precision, memory_budget, pick_device
 from .errors import DFRError
 from .extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
 from .files import load_tensors, save_tensors
@@ -123,19 +123,21 @@ class DFR:
         with arithmetic(s.precision, self.device):
             with torch.inference_mode():
                 samples = sample(source, s.pca_samples, s.seed, s.pca_images)
-                self.c_o_ = samples.shape[1]
+            self.c_o_ = samples.shape[1]
+            with full_precision(self.device):
                 self.c_d_ = min(s.latent_dim or latent_dimension(samples, s.variance), self.c_o_)
-            if s.projection:
-                projection = Projection.fit(samples, s.projection, s.seed)
+                projection = Projection.fit(samples, s.projection, s.seed) if s.projection else None
+            if projection:
                 self.c_d_ = min(self.c_d_, len(projection.basis))
                 self._model = ProjectedCAE(projection, self.c_d_, s).to(self.device)
                 with torch.inference_mode():
-                    rows = torch.cat([projection(batch) for batch in source.batches()])
+                    rows = torch.cat([self._project(batch) for batch in source.batches()])
                 training: Any = ProjectedFeatures(rows.clone())  # a clone made outside inference mode may take part in autograd
             else:
                 self._model = CAE(self.c_o_, self.c_d_, s.hidden, s.batch_norm, s.seed).to(self.device)
                 training = source
-            self._initialise(samples)
+            with full_precision(self.device):
+                self._initialise(samples)
             self.weights_fingerprint_ = self.extractor.backbone.fingerprint()
             self.data_fingerprint_ = data
             run = Checkpoint(Path(checkpoint), run_name(s, data, self.weights_fingerprint_)) if checkpoint else None
@@ -144,8 +146,9 @@ class DFR:
             if not np.isfinite(self.loss_curve_).all():
                 raise DFRError("training diverged (the loss is not finite); lower learning_rate")
             with torch.inference_mode():
-                if s.projection:
-                    normal = training.scores(self._model, s.score)
+                if projection:
+                    with full_precision(self.device):
+                        normal = training.scores(self._model, s.score)
                 else:
                     normal = torch.cat([self._regional(batch) for batch in source.batches()])
                 self._keep_tail(scoring.upsample(normal, image_size, s.map_interpolation))
@@ -205,8 +208,7 @@ class DFR:
         """The same from uint8 [N, 3, H, W] to a tensor on the device."""
         self._fitted()
         with arithmetic(self.settings.precision, self.device):
-            batch = self.extractor.batch
-            regional = torch.cat([self._regional(self.extractor(images[k : k + batch])) for k in range(0, len(images), batch)])
+            regional = self.extractor.scores(images, self._regional)
             return scoring.upsample(regional, tuple(images.shape[-2:]), self.settings.map_interpolation)
 
     @torch.inference_mode()
@@ -217,9 +219,14 @@ class DFR:
 
     def _regional(self, features: RegionalFeatures) -> Tensor:
         model, kind = self._model, self.settings.score
-        if isinstance(model, ProjectedCAE):
-            return model.error(model.projection(features), kind)
-        return scoring.regional_scores(model, features, kind)
+        with full_precision(self.device):
+            if isinstance(model, ProjectedCAE):
+                return model.error(model.projection(features), kind)
+            return scoring.regional_scores(model, features, kind)
+
+    def _project(self, features: RegionalFeatures) -> Tensor:
+        with full_precision(self.device):
+            return self._model.projection(features)
 
     @torch.inference_mode()
     def reconstruct(self, f: Tensor) -> Tensor:
@@ -347,6 +354,9 @@ class DFR:
             raise DFRError(
                 f"{path}: a damaged model file ({type(error).__name__}: {str(error).splitlines()[0]}); fit the model again"
             ) from error
+        if self.device.type != "cuda" and settings.precision != "fp32":
+            log.warning("%s: was fitted in %s, which needs CUDA; it scores in fp32 here", path, settings.precision)
+            self.settings = replace(settings, precision="fp32")
         self._model = model.to(self.device).eval()
         found = self.extractor.backbone.fingerprint()
         if found != self.weights_fingerprint_:

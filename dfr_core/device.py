@@ -54,6 +54,15 @@ def available_memory() -> int:
         return 4 << 30  # Windows has no sysconf; a student's laptop has at least this much
 
 
+def full_precision(device: torch.device) -> torch.autocast:
+    """Compute within the block without bf16.
+
+    A good reconstruction errs by less than bf16 rounds a feature, and an autoencoder trained with its weights
+    rounded fits the rounding. So only the frozen backbone computes in bf16, the autoencoder in TF32.
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
 @contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Compute within the block in ``"fp32"``, ``"tf32"`` or ``"bf16"``.

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .backbone import build_backbone
+from .receptive_field import conv_fields
 from .regional import Generator, RegionalFeatures, RegionalMap
 from .settings import Settings, parse_layers
+from .tiles import Span, spans
 
 log = logging.getLogger("dfr")
 BATCH = 16  # cached features handed out at once
+TILE = 512  # pixels: images with a longer side are scored in tiles, so that memory stays flat
 _SAMPLES = 3  # name of a random stream, beside those of train.py
 
 
@@ -42,7 +46,7 @@ class Extractor:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> RegionalFeatures:
         """uint8 images [N, 3, H, W] -> their regional features; on CUDA in one batch."""
-        if self.device.type == "cpu" and len(images) > 1:
+        if self.device.type == "cpu" and len(images) > self.batch:
             return self.all(images)
         images = images.to(self.device)
         return self.generator(self.backbone.maps(images, self.layers, self.keep_padding), tuple(images.shape[-2:]))
@@ -62,6 +66,46 @@ class Extractor:
                 whole.maps[k].data[start : start + self.batch] = m.data
         assert whole is not None, "callers check that there are images"
         return whole
+
+    @torch.inference_mode()
+    def scores(self, images: Tensor, score: Callable[[RegionalFeatures], Tensor], tile: int = TILE) -> Tensor:
+        """Scores of images of any number and size, with the memory of one batch or tile.
+
+        Args:
+            images: uint8 [N, 3, H, W].
+            score: turns the regional features of some images, or of a part of them, into [n, rows, columns].
+            tile: see :meth:`tiles`.
+
+        Returns:
+            [N, h_o, w_o], equal within rounding for every ``tile``.
+        """
+        shape, stride = self.generator.shape(tuple(images.shape[-2:])), self.generator.stride
+        vertical, horizontal = self.tiles(tuple(images.shape[-2:]), tile)
+        whole = torch.empty((len(images), *shape), device=self.device)
+        for n in range(0, len(images), self.batch):
+            for v in vertical:
+                for h in horizontal:
+                    rows, cols = v.positions(shape[0], stride), h.positions(shape[1], stride)
+                    features = self(images[n : n + self.batch, :, v.begin : v.end, h.begin : h.end])
+                    if len(vertical) * len(horizontal) > 1:
+                        features = features.crop(v.within(rows, stride), h.within(cols, stride))
+                    whole[n : n + self.batch, slice(*rows), slice(*cols)] = score(features)
+        return whole
+
+    def tiles(self, image_size: tuple[int, int], tile: int = TILE) -> tuple[list[Span], list[Span]]:
+        """How an image of (h, w) pixels is cut along each axis; one piece if no side exceeds ``tile``, or if it cannot be cut.
+
+        It can where every map lies on the image's pixels in one and the same way everywhere: no ``bilinear-aligned``
+        alignment, no kept padding, and sides that are multiples of the deepest layer's stride.
+        """
+        h, w = image_size
+        field = conv_fields(self.backbone.stack)[self.layers[-1] - 1]
+        exact = self.generator.interpolation != "bilinear-aligned" and not self.keep_padding
+        if max(h, w) <= tile or not exact or h % field.jump or w % field.jump:
+            return [Span(0, 0, h, h)], [Span(0, 0, w, w)]
+        halo = (field.size + 1) // 2 + field.jump + self.generator.kernel  # half the field; one unit for a bilinear alignment
+        unit = math.lcm(field.jump, self.generator.stride)
+        return spans(h, tile, halo, unit), spans(w, tile, halo, unit)
 
     def select(self, layers: Sequence[int]) -> Extractor:
         """The same backbone, fewer layers."""
@@ -154,4 +198,4 @@ def sample(source: CachedFeatures | StreamedFeatures, n: int, seed: int, first_i
     for image in np.unique(places // n_positions):
         positions = torch.from_numpy(places[places // n_positions == image] % n_positions)
         parts.append(source.rows(torch.tensor([image], device=source.device), positions[None].to(source.device)))
-    return torch.cat(parts)
+    return torch.cat(parts).float()

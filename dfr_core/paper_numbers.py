@@ -4,7 +4,7 @@ Source: J. Yang, Y. Shi, Z. Qi, "DFR: Deep Feature Reconstruction for Unsupervis
 arXiv 2012.07122. These are facts about the paper, none of them was measured here. Numbers have the paper's two
 or three decimals; categories have the names of MVTec AD's folders.
 
-What the printed tables say that a reader may trip over is in :data:`REMARKS`.
+What the printed tables say that a reader may trip over is in :func:`remarks`.
 """
 
 from __future__ import annotations
@@ -132,16 +132,22 @@ TABLE_VIII: tuple[tuple[str, bool], ...] = (
     ("c_o", False),
 )
 
-REMARKS: tuple[tuple[str, str], ...] = (
-    ("Tables II, III and VII", "'Objects' stands one row too high, beside Wood; Section IV-C1 counts Wood as a texture, and so do we."),
-    ("Tables II, III and VII", "'Meta Nut' is MVTec AD's metal_nut."),
-    ("Section IV-B", "'7 object and 5 texture categories' is a slip; the tables have ten objects."),
-    ("Table III", "It has no AE-l2 column, although Section IV-B names AE-l2 when it speaks of that table."),
-    ("Table III", "Bold face misses the best of Zipper (ST-p65, 0.99) and marks a second number of Cable (CNN-FD, 0.56)."),
-    ("Section IV-C1", "The text leaves f{3:12} out of the list of layer sets; Table IV has it."),
-    ("Table V", "The mean gain on objects is 0.008 (ROC-AUC) and 0.001 (PRO-AUC); the text says 'about 1 percent' of all four means."),
-    ("Table VI", "The rates ask for more arithmetic a second than the named GPU has in fp32, so they are not end to end."),
+#: What the printed tables say that a reader may trip over: the tables it concerns, and a sentence.
+REMARKS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("II", "III", "VII"), "In print 'Objects' stands one row too high, beside Wood, which Section IV-C1 counts as a texture."),
+    (("II", "III", "VII"), "'Meta Nut' is MVTec AD's metal_nut."),
+    (("II",), "Section IV-B speaks of '7 object and 5 texture data categories'; the tables have ten objects."),
+    (("III",), "There is no column of AE-l2, although Section IV-B names it when it speaks of this table."),
+    (("III",), "Bold face misses the best of Zipper (ST-p65, 0.99) and marks a second number of Cable (CNN-FD, 0.56)."),
+    (("IV",), "The text of Section IV-C1 leaves out f{3:12}."),
+    (("V",), "The text speaks of 'about 1 percent' for both groups; PRO-AUC on objects gains 0.001 in print."),
+    (("VI",), "The printed rates ask for more arithmetic a second than the named GPU has in fp32, so they are hardly end to end."),
 )
+
+
+def remarks(table: str) -> list[str]:
+    """What to know about one of the paper's tables (``"III"``)."""
+    return [sentence for tables, sentence in REMARKS if table in tables]
 
 
 def dfr(metric: str, category: str, layers: str) -> float | None:

@@ -50,6 +50,7 @@ class Projection(nn.Module):
 
     def forward(self, features: RegionalFeatures) -> Tensor:
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
+        features = features.to(self.mean.dtype)
         widths = [m.data.shape[-1] for m in features.maps.values()]
         z = -(self.basis @ self.mean)
         energy = 0

@@ -67,6 +67,7 @@ class _Axis:
     matrix: Tensor  # [h_o, h_l]
     block: int | None  # mean over consecutive blocks of this many units
     index: Tensor | None  # copy of these units, int64 [h_o]
+    same: bool  # the copy changes nothing
 
     @property
     def upsamples(self) -> bool:
@@ -75,7 +76,8 @@ class _Axis:
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolation: str) -> _Axis:
+def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolation: str, device: torch.device) -> _Axis:
+    # Kept for each device: copied in every batch, they would make a GPU wait for the CPU.
     matrix = axis_operator(map_size, image_size, kernel, stride, interpolation)
     n_out = matrix.shape[0]
     block = index = None
@@ -85,7 +87,8 @@ def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolatio
         b = map_size // n_out
         mean = torch.eye(n_out, dtype=torch.float64).repeat_interleave(b, 1) / b
         block = b if torch.allclose(matrix, mean, rtol=0, atol=1e-12) else None
-    return _Axis(matrix, block, index)
+    same = index is not None and torch.equal(index, torch.arange(map_size))
+    return _Axis(matrix.to(device), block, None if index is None else index.to(device), same)
 
 
 @dataclass
@@ -108,6 +111,14 @@ class RegionalMap:
         if self.rows is not None:
             x = x.index_select(1, self.rows)
         return x if self.cols is None else x.index_select(2, self.cols)
+
+    def crop(self, start: int, stop: int, axis: int = 1) -> RegionalMap:
+        """Rows (axis 1) or columns (axis 2) ``start:stop`` of the regional features; nothing is copied."""
+        index = self.rows if axis == 1 else self.cols
+        first, last = (start, stop) if index is None else (int(index[start]), int(index[stop - 1]) + 1)
+        data = self.data.narrow(axis, first, last - first)
+        index = None if index is None else index[start:stop] - first
+        return RegionalMap(data, index, self.cols) if axis == 1 else RegionalMap(data, self.rows, index)
 
 
 class RegionalFeatures:
@@ -142,6 +153,15 @@ class RegionalFeatures:
     def take(self, images: Tensor | slice) -> RegionalFeatures:
         """The features of some of the images (a slice copies nothing)."""
         return RegionalFeatures({k: RegionalMap(m.data[images], m.rows, m.cols) for k, m in self.maps.items()}, self.shape)
+
+    def to(self, dtype: torch.dtype) -> RegionalFeatures:
+        """The features in another precision (nothing is copied if it is theirs)."""
+        return RegionalFeatures({k: RegionalMap(m.data.to(dtype), m.rows, m.cols) for k, m in self.maps.items()}, self.shape)
+
+    def crop(self, rows: tuple[int, int], cols: tuple[int, int]) -> RegionalFeatures:
+        """The features of a part of each image, from (including) and to (excluding) a row and a column; nothing is copied."""
+        maps = {k: m.crop(*rows, axis=1).crop(*cols, axis=2) for k, m in self.maps.items()}
+        return RegionalFeatures(maps, (rows[1] - rows[0], cols[1] - cols[0]))
 
     def dense(self) -> Tensor:
         """Eq. 3 written out: [N, h_o, w_o, c_o], channels innermost; ``.permute(0, 3, 1, 2)`` is the paper's shape."""
@@ -199,14 +219,14 @@ class Generator:
 
     def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> RegionalMap:
         """phi_l [N, c_l, h_l, w_l] -> phi-bar_l (Eq. 1 and 2 in one)."""
-        args = (self.kernel, self.stride, self.interpolation)
+        args = (self.kernel, self.stride, self.interpolation, phi.device)
         vertical, horizontal = (_axis(n, size, *args) for n, size in zip(phi.shape[-2:], image_size, strict=True))
         if vertical.block and horizontal.block:
             x = F.avg_pool2d(phi, (vertical.block, horizontal.block))
         else:
             x = _apply(_apply(phi, vertical, 2), horizontal, 3)
-        rows = vertical.index.to(phi.device) if vertical.upsamples else None
-        cols = horizontal.index.to(phi.device) if horizontal.upsamples else None
+        rows = vertical.index if vertical.upsamples else None
+        cols = horizontal.index if horizontal.upsamples else None
         return RegionalMap(x.permute(0, 2, 3, 1).contiguous(), rows, cols)
 
     def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
@@ -220,7 +240,6 @@ def _apply(x: Tensor, axis: _Axis, dim: int) -> Tensor:
     if axis.upsamples:
         return x
     if axis.index is not None:
-        same = torch.equal(axis.index, torch.arange(x.shape[dim]))
-        return x if same else x.index_select(dim, axis.index.to(x.device))
-    matrix = axis.matrix.to(x)
+        return x if axis.same else x.index_select(dim, axis.index)
+    matrix = axis.matrix.to(x.dtype)
     return matrix @ x if dim == 2 else x @ matrix.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from .cae import CAE
 from .errors import DFRError
-from .regional import RegionalFeatures
+from .regional import RegionalFeatures, RegionalMap
 
-#: Positions scored at once: the largest temporary is so many rows of the CAE's widest layer.
-STRIP = 4096
+#: Positions scored at once on CPU: few enough that what passes between the layers stays in the cache.
+STRIP = 1024
 
 
 def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
@@ -30,7 +31,7 @@ def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
     return difference.square().mean(-1) if score == "squared" else torch.linalg.vector_norm(difference, dim=-1)
 
 
-def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", strip: int = STRIP) -> Tensor:
+def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", strip: int | None = None) -> Tensor:
     """Eq. 5 for whole images, without writing f(x) or its reconstruction out.
 
     Equal to ``residual(f, cae(f))``. The first layer is linear, so each map goes through its part of it at
@@ -39,7 +40,7 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
     Args:
         cae: in evaluation mode.
         features: of N images.
-        strip: positions at once.
+        strip: positions at once; None: :data:`STRIP` on CPU, an image on CUDA.
 
     Returns:
         Anomaly maps at the features' resolution, A(x): [N, h_o, w_o].
@@ -48,17 +49,15 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
     widths = [m.data.shape[-1] for m in features.maps.values()]
     first = first_weight.split(widths, dim=1)
     last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
+    repeats = [_repeats(m) for m in features.maps.values()]
     h_o, w_o = features.shape
-    band = max(1, strip // w_o)
+    band = max(1, (strip or STRIP) // w_o) if strip or not first_weight.is_cuda else h_o
     scores = torch.empty((len(features), h_o, w_o), device=first_weight.device)
     for n in range(len(features)):
-        image = features.take(slice(n, n + 1))
+        image = list(features.take(slice(n, n + 1)).to(first_weight.dtype).maps.values())
         for top in range(0, h_o, band):
-            maps = [_rows(m, top, min(top + band, h_o)) for m in image.maps.values()]
-            hidden = first_bias
-            for m, weight in zip(maps, first, strict=True):
-                hidden = hidden + m.expand(F.linear(m.data, weight))
-            hidden = hidden.relu_()
+            maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
+            hidden = _first_layer(maps, repeats, first, first_bias).relu_()
             for number, (weight, bias) in enumerate(middle, start=2):
                 hidden = F.linear(hidden, weight, bias)
                 hidden = hidden if number == 3 else hidden.relu_()
@@ -69,13 +68,21 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
     return scores / cae.c_o if score == "squared" else scores.sqrt_()
 
 
-def _rows(m, top: int, stop: int):
-    """Rows ``top:stop`` of the regional features, cut from one map at its own resolution."""
-    if m.rows is None:
-        return type(m)(m.data[:, top:stop], None, m.cols)
-    own = m.rows[top:stop]
-    first = int(own[0])
-    return type(m)(m.data[:, first : int(own[-1]) + 1], own - first, m.cols)
+def _repeats(m: RegionalMap) -> tuple:
+    """How a map is repeated; maps that are repeated alike may be added before."""
+    return tuple(m.data.shape[1:3]), *(None if index is None else tuple(index.tolist()) for index in (m.rows, m.cols))
+
+
+def _first_layer(maps: Sequence[RegionalMap], repeats: Sequence[tuple], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """W f + b, maps of one resolution summed up before they are repeated."""
+    sums: dict[tuple, tuple[RegionalMap, Tensor]] = {}
+    for m, key, weight in zip(maps, repeats, weights, strict=True):
+        part = F.linear(m.data, weight)
+        sums[key] = (m, sums[key][1].add_(part) if key in sums else part)
+    total = bias
+    for m, part in sums.values():
+        total = total + m.expand(part)
+    return total
 
 
 def upsample(scores: Tensor, image_size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:

@@ -73,7 +73,7 @@ class Settings:
         steps: optimiser steps; if given, it replaces ``epochs``.
         projection: None is the paper's method. A number switches to the ``projected`` extension: so many
             principal components (see :mod:`dfr_core.projected`).
-        precision: ``"fp32"``, or on CUDA ``"tf32"`` or ``"bf16"``.
+        precision: ``"fp32"``, or on CUDA ``"tf32"`` or ``"bf16"`` (the backbone in bf16, the CAE in TF32).
         seed: seeds the untrained backbone, the CAE, and every random draw.
     """
 

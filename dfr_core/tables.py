@@ -151,6 +151,7 @@ def _comparison(
     )
     notes.append("The paper prints only the mean of all; those of textures and objects are computed from its rows. Zero padding, as there.")
     notes.append("Baselines measured here: columns of a dash are not measured yet.")
+    notes += _remarks(number)
     return Table(f"Table {number}: {METRICS[metric]}", header, rows, stamp(used), notes, two | signed)
 
 
@@ -199,7 +200,7 @@ def _means(
         raise Missing(f"training records of {', '.join(f'{layers} ({padding})' for layers, padding in settings)}")
     present = [c for c in paper.CATEGORIES if c in seen]
     used = training(records, settings, present)
-    notes = [*_notes(used, present), f"Paper: {paper.SOURCE}, Table {number}."]
+    notes = [*_notes(used, present), f"Paper: {paper.SOURCE}, Table {number}.", *_remarks(number)]
     return Table(name, header, rows, stamp(used), notes, {n: -3 for n in header if n.startswith("difference")})
 
 
@@ -230,6 +231,7 @@ def table6(records: Records) -> Table:
         f"Here: {one.about.get('device', 'this device')}, batches of {one.about.get('batch', 1)}, uint8 image to full-size anomaly map, "
         f"synchronised, medians; load average when measured: {_loads(timings)}."
     )
+    notes += _remarks("VI")
     digits = {"here: fps": 1, "difference ROC-AUC": -3, "difference PRO-AUC": -3}
     return Table("Table VI: frames a second and metrics", header, rows, stamp(used), notes, digits)
 
@@ -253,6 +255,7 @@ def table7(records: Records) -> Table:
     notes = [f"Paper: {paper.SOURCE}, Table VII, on MVTec AD. Here: {record.about.get('data', 'this data set')}."]
     if synthetic([record]):
         notes.append("The synthetic data has the paper's categories, not its numbers of images.")
+    notes += _remarks("VII")
     return Table("Table VII: the data set", header, rows, stamp([record]), notes)
 
 
@@ -322,6 +325,11 @@ def _notes(used: Sequence[Record], categories: Sequence[str]) -> list[str]:
     elif seeds:
         notes.append("Here: one seed, so there is no spread.")
     return notes
+
+
+def _remarks(table: str) -> list[str]:
+    found = paper.remarks(table)
+    return [f"The paper's table: {' '.join(found)}"] if found else []
 
 
 def _baseline(records: Records, method: str, category: str, metric: str) -> Spread | None:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .device import full_precision
 from .errors import DFRError
 from .files import load_tensors, save_tensors
 from .settings import Settings
@@ -163,11 +164,11 @@ def train(
     """
     n_positions = source.shape[0] * source.shape[1]
     steps = total_steps(settings, len(source))
-    device = next(model.parameters()).device
+    first = next(model.parameters())
+    device = first.device
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     losses = torch.zeros(steps, device=device)
     done = checkpoint.restore(model, optimiser, losses) if checkpoint else 0
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
     model.train()
     told = 0.0
     for step in range(done, steps):
@@ -178,8 +179,8 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(settings, step, steps)
         optimiser.zero_grad(set_to_none=True)
-        with autocast:
-            value = loss(model, rows)
+        with full_precision(device):
+            value = loss(model, rows.to(first.dtype))
         value.backward()
         optimiser.step()
         losses[step] = value.detach()  # stays on the device: reading it would make the GPU wait

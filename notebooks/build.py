@@ -25,11 +25,12 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from dfr_core.files import replacing
+from dfr_core.files import replacing, write_text
 
 HERE = Path(__file__).parent
 SOURCES = HERE / "source"
 TIMINGS = HERE / "timings.csv"
+TEACHING = HERE.parent / "TEACHING.md"
 #: A cell may take so many seconds.
 TIMEOUT = 300
 _SOLUTION = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.MULTILINE | re.DOTALL)
@@ -135,16 +136,30 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def note_timing(name: str, seconds: float, peak: int) -> None:
-    """Keep what a notebook took in timings.csv."""
-    rows = {}
-    if TIMINGS.exists():
-        with TIMINGS.open(encoding="utf-8") as file:
-            rows = {row["notebook"]: row for row in csv.DictReader(file)}
+    """Keep what a notebook took in timings.csv, and show it in TEACHING.md."""
+    rows = timings()
     rows[name] = {"notebook": name, "seconds": f"{seconds:.0f}", "peak_mib": str(peak)}
     with replacing(TIMINGS) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ("notebook", "seconds", "peak_mib"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[key] for key in sorted(rows))
+    write_text(TEACHING, with_table(TEACHING.read_text(encoding="utf-8")))
+
+
+def timings() -> dict[str, dict[str, str]]:
+    """What each notebook took when last run: name -> its row of timings.csv."""
+    if not TIMINGS.exists():
+        return {}
+    with TIMINGS.open(encoding="utf-8") as file:
+        return {row["notebook"]: row for row in csv.DictReader(file)}
+
+
+def with_table(text: str) -> str:
+    """The page for teachers with the table of timings put in its place."""
+    lines = ["| notebook | seconds | peak memory [MiB] |", "|---|---|---|"]
+    lines += [f"| [{name}](notebooks/{name}.ipynb) | {row['seconds']} | {row['peak_mib']} |" for name, row in timings().items()]
+    table = "\n".join(["<!-- timings -->", *lines, "<!-- end of timings -->"])
+    return re.sub(r"<!-- timings -->.*?<!-- end of timings -->", lambda _: table, text, flags=re.DOTALL)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -402,6 +402,31 @@ def test_divergence_is_told(tiny, images):
         fit(replace(tiny, learning_rate=1e30, schedule="constant"), images)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"initialisation": "pca"}, {"projection": 6}, {"projection": 6, "initialisation": "pca"}, {"batch_norm": True}],
+)
+@pytest.mark.parametrize("memory", [0, 1])
+def test_bf16_features_give_nearly_the_same_scores(tiny, images, monkeypatch, changes, memory):
+    """The arithmetic of bf16 on CUDA, imitated on CPU: only the backbone's convolutions round to bf16."""
+    s = replace(tiny, steps=30, **changes)
+    expected = fit(s, images).anomaly_map(images)
+    monkeypatch.setattr("dfr_core.detector.arithmetic", lambda *_: torch.autocast("cpu", torch.bfloat16))
+    found = fit(replace(s, precision="bf16"), images, memory_gb=memory).anomaly_map(images)
+    assert found.dtype == np.float32
+    assert found.mean() == pytest.approx(expected.mean(), rel=0.1)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.8
+
+
+def test_a_model_of_reduced_precision_scores_in_fp32_without_cuda(model_file, tmp_path, fitted, odd_images, caplog):
+    settings = json.dumps(json.loads(fitted.settings.to_json()) | {"precision": "bf16"})
+    file = rewritten(model_file, tmp_path / "m", settings=settings)
+    with caplog.at_level(logging.WARNING, "dfr"):
+        loaded = DFR.load(file, device="cpu")
+    assert "bf16" in caplog.text and loaded.settings.precision == "fp32"
+    assert np.array_equal(loaded.anomaly_map(odd_images[0]), fitted.anomaly_map(odd_images[0]))
+
+
 @pytest.mark.parametrize("memory", [-1, float("nan"), float("inf")])
 def test_impossible_memory(tiny, memory):
     with pytest.raises(DFRError, match="memory_gb"):

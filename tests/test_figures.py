@@ -141,6 +141,11 @@ def test_table_i_is_what_the_code_computes():
     assert [field.size for field in conv_fields(VGG19(width=1 / 64).stack)] == list(paper.TABLE_I.values())
 
 
+def test_remarks_belong_to_tables():
+    assert any("Meta Nut" in r for r in paper.remarks("III")) and not paper.remarks("I")
+    assert {t for names, _ in paper.REMARKS for t in names} <= {"I", "II", "III", "IV", "V", "VI", "VII", "VIII"}
+
+
 def test_single_numbers():
     assert paper.dfr("roc_auc", "transistor", "1:12") == 0.75
     assert paper.dfr("pro_auc", "zipper", "1:16") == 0.90

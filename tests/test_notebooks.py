@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS))
 import build  # noqa: E402
+import gallery  # noqa: E402
 
 NAMES = (
     "00_start_here",
@@ -237,7 +237,7 @@ def test_the_template_of_a_lesson(name):
 def test_sizes(name):
     notebook = source(name)
     assert (12 if name == NAMES[0] else 28) <= len(notebook.cells) <= 48
-    lines = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    lines = [sum(1 for line in cell.source.splitlines() if line.strip()) for cell in code_cells(notebook)]
     assert max(lines) <= MAX_LINES
     assert 3 <= statistics.median(lines) <= 9
     code = sum(
@@ -266,11 +266,31 @@ def test_the_runtime_line_is_true(name):
     line = re.search(r"^\*\*Runtime:\*\* about (\d+) s and (\d+) MiB in the quick edition", "\n".join(prose(source(name))), re.MULTILINE)
     assert line, "the line `**Runtime:** about N s and N MiB in the quick edition ...`"
     assert re.search(r"Download:", "\n".join(prose(source(name))))
-    with build.TIMINGS.open(encoding="utf-8") as file:
-        measured = {row["notebook"]: row for row in csv.DictReader(file)}[name]
+    measured = build.timings()[name]
     seconds, mebibytes = int(measured["seconds"]), int(measured["peak_mib"])
     assert seconds / 3 - 5 <= int(line[1]) <= 3 * seconds + 5
     assert mebibytes / 2 <= int(line[2]) <= 2 * mebibytes or mebibytes == 0
+
+
+def test_the_gallery_opens_offline_and_its_pages_link_to_each_other(tmp_path):
+    page = gallery.page(NOTEBOOKS / f"{NAMES[0]}.ipynb", gallery.exporter())
+    loaded = re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']([^"']*)|url\(["']?([^"')]*)|import\(?["' ]+([^"')]*)""", page)
+    assert not [target for found in loaded for target in found if re.match(r"(https?:)?//", target)]
+    assert f'href="{NAMES[1]}.html"' in page and ".ipynb" not in page
+    assert page.count("data:image/png;base64,") == 3, "the pictures are in the page"
+    with pytest.raises(ValueError, match="would load"):
+        remote = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('<img src="https://example.org/a.png">')])
+        nbformat.write(remote, tmp_path / "remote.ipynb")
+        gallery.page(tmp_path / "remote.ipynb", gallery.exporter())
+
+
+def test_the_page_for_teachers_has_the_measured_times_and_all_answers():
+    text = build.TEACHING.read_text(encoding="utf-8")
+    assert text == build.with_table(text), "run make notebooks"
+    assert tuple(build.timings()) == NAMES
+    for name in NAMES:
+        for exercise in judgements(code_cells(saved(name))):
+            assert f"| {exercise} |" in text, f"no answer to exercise {exercise}"
 
 
 # ---- numbers in the prose are computed -----------------------------------------------------------------------------------

@@ -46,6 +46,16 @@ def test_a_change_of_any_control_swaps_the_picture_and_the_text(striped):
     assert np.array_equal(pixels(image)[::3, ::3], stripe(3, False)[0])
 
 
+def test_several_controls_moved_at_once_draw_once(striped):
+    drawn = []
+    function = striped.function
+    striped.function = lambda **values: drawn.append(values) or function(**values)
+    striped.move(row=2, red=False)
+    assert drawn == [{"row": 2, "red": False}]
+    striped.controls["row"].value = 0
+    assert len(drawn) == 2
+
+
 def test_a_view_prints_as_the_same_text_everywhere(striped):
     bundle = striped._repr_mimebundle_()
     assert bundle["text/plain"] == "Widget: stripes. Run the notebook to use it."
@@ -111,6 +121,12 @@ def test_the_widget_of_receptive_fields(image, measured):
     for layer in range(1, 9):
         made.controls["layer"].value = layer
     made.controls["column"].value = 63
+
+
+def test_a_click_chooses_the_place(image, measured):
+    made = receptive_field.build(image.numpy(), measured)
+    made.canvas._handle_frontend_event(made.canvas, {"event": "mouse_down", "x": 10.6, "y": 33.2}, [])
+    assert (made.controls["row"].value, made.controls["column"].value) == (33, 10)
 
 
 # ---- 02 ------------------------------------------------------------------------------------------------------------------

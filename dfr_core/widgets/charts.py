@@ -98,9 +98,18 @@ class Chart:
         return list(zip((left + self.x.unit(x) * (right - left)).tolist(), (bottom - self.y.unit(y) * (bottom - top)).tolist()))
 
     def draw(
-        self, curves: Sequence[Curve] = (), upright: float | None = None, dots: Sequence[tuple[float, float]] = (), note: str = ""
+        self,
+        curves: Sequence[Curve] = (),
+        upright: float | None = None,
+        dots: Sequence[tuple[float, float]] = (),
+        note: str = "",
+        note_at: float = 0.0,
     ) -> np.ndarray:
-        """The chart with more curves, a line upright at a value of x, and ringed points: uint8 [height, width, 3]."""
+        """The chart with more curves, a line upright at a value of x, and ringed points: uint8 [height, width, 3].
+
+        Args:
+            note: written beside the upright line, at the share ``note_at`` of the height from the top.
+        """
         picture = self._base.copy()
         draw = ImageDraw.Draw(picture)
         self._plot(draw, curves)
@@ -110,7 +119,8 @@ class Chart:
             draw.line([(x, top), (x, bottom)], fill=INK, width=2)
             if note:
                 end = x + 5 + draw.textlength(note, font=font()) > right
-                draw.text((x - 5 if end else x + 5, top + 2), note, fill=INK, font=font(), anchor="ra" if end else "la")
+                y = top + 2 + note_at * (bottom - top)
+                draw.text((x - 5 if end else x + 5, y), note, fill=INK, font=font(), anchor="ra" if end else "la")
         for x, y in self.points(*zip(*dots)) if dots else ():
             draw.ellipse((x - 5, y - 5, x + 5, y + 5), outline=INK, width=2)
         self._names(draw, (*self._curves, *curves))

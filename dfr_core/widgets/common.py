@@ -41,38 +41,58 @@ class FunctionView(View):
     Attributes:
         controls: by the name of the function's argument.
         image: the picture.
-        text: the line below it.
+        text: the line above it.
     """
 
-    def __init__(self, function: Callable[..., Any], title: str, scale: int, controls: dict[str, ipywidgets.Widget]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], title: str, scale: int, width: str | None, controls: dict[str, ipywidgets.Widget]
+    ) -> None:
         self.function = function
         self.controls = controls
         self.scale = scale
-        self.image = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain", "align_self": "flex-start"})
+        self._waiting = False
+        self.image = ipywidgets.Image(
+            format="png", layout={"width": width, "max_width": "100%", "object_fit": "contain", "align_self": "flex-start"}
+        )
         self.text = ipywidgets.Label()
         self.refresh()
-        super().__init__([*controls.values(), self.image, self.text], title)
+        super().__init__([*controls.values(), self.text, self.image], title)
         for control in controls.values():
             control.observe(self.refresh, names="value")
 
     def refresh(self, _change: Any = None) -> None:
         """Draw the picture for the controls' present values."""
+        if self._waiting:
+            return
         made = self.function(**{name: control.value for name, control in self.controls.items()})
         image, text = made if isinstance(made, tuple) else (made, "")
         self.image.value = png(np.asarray(image), self.scale)
         self.text.value = text
 
+    def move(self, **values: Any) -> None:
+        """Set several controls, then draw once."""
+        self._waiting = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self._waiting = False
+        self.refresh()
 
-def view(function: Callable[..., Any], *, title: str, scale: int = 1, **controls: ipywidgets.Widget) -> FunctionView:
+
+def view(
+    function: Callable[..., Any], *, title: str, scale: int = 1, width: str | None = None, **controls: ipywidgets.Widget
+) -> FunctionView:
     """A widget over a pure function.
 
     Args:
         function: takes the values of the controls by name; gives uint8 [h, w, 3], or that and a line of text.
         title: what it shows.
         scale: a whole number to enlarge the picture by.
+        width: of the picture on the page, such as ``"720px"``; its own without.
         controls: a control for each argument of the function.
     """
-    return FunctionView(function, title, scale, controls)
+    return FunctionView(function, title, scale, width, controls)
 
 
 def box(*children: ipywidgets.Widget, title: str) -> View:

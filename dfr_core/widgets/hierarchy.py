@@ -38,8 +38,8 @@ def draw(maps: dict[str, dict[int, np.ndarray]], layer: int, channel: int) -> tu
     panels = [enlarge(heat(m, 0, top)) for m in (zeros, reflect)] + [enlarge(heat(difference, 0, top))]
     share = round(100 * float((difference > 0.01 * top).mean()))
     text = (
-        f"Layer {layer}, channel {channel} of {len(maps['zeros'][layer])}, {zeros.shape[0]} × {zeros.shape[1]} units. "
-        f"Left: zeros. Middle: reflect. Right: their difference, above 1 % of the maximum on {share} % of the map."
+        f"Layer {layer}, channel {channel} of {len(maps['zeros'][layer])}. "
+        f"Zeros, reflect, and their difference: above 1 % of the maximum on {share} % of the map."
     )
     return side_by_side(*panels), text
 

@@ -52,6 +52,7 @@ def charts(trained: Sequence[Trained], spectrum: np.ndarray, wanted: float) -> t
         Axis("explained variance (PCA)", 0, 1),
         [Curve(counts, spectrum), Curve([1, top], [wanted, wanted], VERMILION, f"{wanted:.0%} wanted")],
         size=(300, 276),
+        legend="bottom",
     )
     highest = 1.1 * max(max(t.normal, t.anomalous) for t in trained)
     rounded = float(f"{highest:.1g}") if float(f"{highest:.1g}") >= highest else float(f"{highest:.1g}") + 10 ** np.floor(np.log10(highest))
@@ -72,7 +73,7 @@ def draw(
     high = float(one.anomaly_map.max()) if high is None else high
     shown = outline(heat(one.anomaly_map, low, high), mask, width=2)
     return side_by_side(
-        variance.draw(upright=one.c_d, dots=[(one.c_d, one.share)], note=f"c_d = {one.c_d}"),
+        variance.draw(upright=one.c_d, dots=[(one.c_d, one.share)], note=f"c_d = {one.c_d}", note_at=0.6),
         error.draw(upright=one.c_d, dots=[(one.c_d, one.normal), (one.c_d, one.anomalous)]),
         caption(image, "test image"),
         caption(shown, "anomaly map; orange: the true defect"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import ipycanvas
+import ipywidgets
 import numpy as np
 import torch
 
@@ -51,7 +53,7 @@ def measure(network: VGG19, images: torch.Tensor) -> list[Measured]:
 
 
 def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: int) -> tuple[np.ndarray, str]:
-    """The field of the unit over a pixel: on the left its border, on the right how much each pixel counts.
+    """The field of the unit over a pixel (white): on the left its border, on the right how much each pixel counts.
 
     Args:
         image: uint8 [h, w, 3].
@@ -67,6 +69,7 @@ def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: in
     (top, bottom), (left, right) = (theory.interval(k) for k in units)
     bordered = rectangle(image, top, left, bottom, right, FOUND)
     bordered = rectangle(bordered, *(k * theory.jump for k in units), *((k + 1) * theory.jump for k in units), TRUTH)
+    bordered[row, column] = 255
     weight = np.zeros(image.shape[:2], np.float32)
     rows, columns = slice(max(top, 0), min(bottom, image.shape[0])), slice(max(left, 0), min(right, image.shape[1]))
     weight[rows, columns] = measured.effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
@@ -95,7 +98,7 @@ def rectangle(image: np.ndarray, top: int, left: int, bottom: int, right: int, c
 
 
 def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:
-    """Sliders for row and column, and a list of layers.
+    """A list of layers, sliders for row and column, and the image to click on instead.
 
     Args:
         image: uint8 [h, w, 3] or [3, h, w].
@@ -103,11 +106,20 @@ def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:
     """
     image = to_image(image)
     layers = [(f"{number}: {field.theory.size} pixels", number) for number, field in enumerate(fields, start=1)]
-    return view(
+    made = view(
         lambda layer, row, column: draw(image, fields[layer - 1], layer, row, column),
         title="receptive fields",
         scale=2,
+        width="720px",
         layer=select("layer", layers, min(8, len(fields))),
         row=slider("row", 0, image.shape[0] - 1, image.shape[0] // 2, unit="pixels"),
         column=slider("column", 0, image.shape[1] - 1, image.shape[1] // 2, unit="pixels"),
     )
+    made.canvas = ipycanvas.Canvas(width=image.shape[1], height=image.shape[0], layout={"width": "160px", "margin": "0 0 0 2em"})
+    made.canvas.put_image_data(np.ascontiguousarray(image), 0, 0)
+    # A page that opens later (Voila) has missed it.
+    made.canvas.on_client_ready(lambda: made.canvas.put_image_data(np.ascontiguousarray(image), 0, 0))
+    made.canvas.on_mouse_down(lambda x, y: made.move(row=int(y), column=int(x)))
+    here = ipywidgets.HBox([ipywidgets.VBox(list(made.controls.values())), made.canvas])
+    made.children = (here, made.text, made.image)
+    return made

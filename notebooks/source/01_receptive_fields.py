@@ -264,8 +264,9 @@ show(picture, width=7)
 verdict("the text names the size of Table I", f"{TABLE_I[8]} × {TABLE_I[8]} pixels" in text)
 
 # %% [markdown]
-# Now choose yourself. Tab moves between the controls, the arrow keys move a slider. Find a place and a layer whose unit sees
-# one whole wire and nothing else; then go to the border and watch the share of padding.
+# Now choose yourself: click on the small picture, or use the keyboard; Tab moves between the controls, the arrow keys move a
+# slider. Find a place and a layer whose unit sees one whole wire and nothing else; then go to the border and watch the share
+# of padding.
 
 # %%
 widget.build(photograph, measured)

@@ -336,7 +336,7 @@ check(
 #
 # A colleague wants to use zero padding and simply not look at a margin of 32 pixels around the image. *Predict first:* up to which
 # layer does no unit under the rest of the image see padding? Compute it into `safe_layer`, from `conv_fields(network.stack)`.
-# Expect a layer of the third block.
+# Expect the first layer of a block.
 
 # %%
 safe_layer = None

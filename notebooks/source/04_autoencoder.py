@@ -157,7 +157,7 @@ verdict(
 # %%
 spectrum = explained_variance(samples).numpy()
 shares = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-dimensions = {share: latent_dimension(samples, share) for share in shares}
+dimensions = {share: int((spectrum < share - 1e-9).sum()) + 1 for share in shares}
 figure, axis = plt.subplots(figsize=(6.4, 2.8))
 axis.semilogx(range(1, len(spectrum) + 1), spectrum)
 for share in sorted({0.9, settings.variance}):

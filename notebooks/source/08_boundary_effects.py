@@ -3,9 +3,9 @@
 #
 # **Paper:** Section IV-C2, Fig. 9, Table V · **Needs:** notebooks 01 to 05
 #
-# A convolution at the border of an image asks for pixels that do not exist. VGG19 answers with zeros: a black frame that
-# nobody photographed. A detector that has learnt what leather looks like then meets leather beside a black frame, finds it odd,
-# and says so. This notebook follows that frame from the first convolution to the metrics, and replaces it with a mirror.
+# A convolution at the border of an image asks for pixels that do not exist. VGG19 answers with zeros: a black frame that nobody
+# photographed. A detector that has learnt what leather looks like then meets leather beside a black frame, finds it odd, and says
+# so. This notebook follows that frame from the first convolution to the metrics, and replaces it with a mirror.
 
 # %% [markdown]
 # ## Goals
@@ -50,8 +50,8 @@ from dfr_core.widgets import boundary
 #
 #     y(i) = ( x(i−1) + x(i) + x(i+1) ) / 3
 #
-# In the middle nothing happens. At the two ends one neighbour is missing, and somebody has to make it up:
-# zero padding makes it 0, reflection padding copies the value on the other side.
+# In the middle nothing happens. At the two ends one neighbour is missing, and somebody has to make it up: zero padding makes it 0,
+# reflection padding copies the value on the other side.
 
 
 # %%
@@ -67,8 +67,8 @@ print("zeros:  ", by_zeros[:3].round(2), "...")
 print("reflect:", by_mirror[:3].round(2), "...")
 
 # %% [markdown]
-# Zeros turn the first value from 0.6 into 0.4, though the signal does not change there at all. The mirror leaves a constant
-# a constant. torch's convolutions, of which the backbone is made, do the same:
+# Zeros turn the first value from 0.6 into 0.4, though the signal does not change there at all. The mirror leaves a constant a
+# constant. torch's convolutions, of which the backbone is made, do the same:
 
 # %%
 weight = torch.full((1, 1, 3), 1 / 3)
@@ -81,27 +81,37 @@ for ours, mode in ((by_zeros, "zeros"), (by_mirror, "reflect")):
 # %% [markdown]
 # ## How far the frame reaches (III-A, Table I)
 #
-# A unit is touched by the padding when its receptive field crosses the border. For a field of r pixels in an image of n
-# pixels a side, the fields that stay inside have n − r + 1 possible places along each axis, so the share that is touched is
+# A unit is touched by the padding when its receptive field crosses the border. For a field of r pixels in an image of n pixels a
+# side, the fields that stay inside have n − r + 1 possible places along each axis, so the share that is touched is
 #
 #     share(r) = 1 − ( (n − r + 1) / n )²
 #
 # With n = 256 that is a thin line for the first layer, and most of the image for the twelfth.
 
 # %%
-settings = replace(edition.settings, positions=32, pca_samples=4000) if edition.synthetic else edition.settings
+settings = (
+    replace(edition.settings, positions=32, pca_samples=4000)
+    if edition.synthetic
+    else edition.settings
+)
 size = settings.image_size
 networks = {
-    mode: build_backbone(settings.weights, width=settings.width, padding=mode, last=12, seed=settings.seed) for mode in ("zeros", "reflect")
+    mode: build_backbone(
+        settings.weights, width=settings.width, padding=mode, last=12, seed=settings.seed
+    )
+    for mode in ("zeros", "reflect")
 }
 fields = [field.size for field in conv_fields(networks["zeros"].stack)]
-rows = [(f"layer {k}", fields[k - 1], f"{boundary.reach(size, fields[k - 1]):.0%}") for k in (1, 4, 8, 12)]
+rows = [
+    (f"layer {k}", fields[k - 1], f"{boundary.reach(size, fields[k - 1]):.0%}")
+    for k in (1, 4, 8, 12)
+]
 print(table(rows, head=("", "receptive field", "touched by padding")))
 
 # %% [markdown]
-# Table I's fields of 3, 14, 48 and 116 pixels: at layer 12 the padding *can* reach 70 % of the map. Is that true of the network? We run
-# the same image through both paddings and look where the two maps differ at all. The prediction from the receptive field is
-# an upper limit: outside it, the maps must agree.
+# Table I's fields of 3, 14, 48 and 116 pixels: at layer 12 the padding *can* reach 70 % of the map. Is that true of the network? We
+# run the same image through both paddings and look where the two maps differ at all. The prediction from the receptive field is an
+# upper limit: outside it, the maps must agree.
 
 # %%
 category = edition.category("leather")
@@ -114,7 +124,9 @@ with torch.inference_mode():
 difference = {k: (maps["zeros"][k] - maps["reflect"][k]).abs().amax(0) for k in maps["zeros"]}
 
 # %%
-for k, field in zip((1, 4, 8, 12), [conv_fields(networks["zeros"].stack)[i] for i in (0, 3, 7, 11)]):
+for k, field in zip(
+    (1, 4, 8, 12), [conv_fields(networks["zeros"].stack)[i] for i in (0, 3, 7, 11)]
+):
     units = range(difference[k].shape[0])
     inside = [field.interval(i)[0] >= 0 and field.interval(i)[1] <= size for i in units]
     keep = torch.tensor(inside)
@@ -123,7 +135,11 @@ for k, field in zip((1, 4, 8, 12), [conv_fields(networks["zeros"].stack)[i] for 
 
 # %%
 shown = [heat((difference[k] / difference[k].max()).numpy() ** 0.5) for k in (1, 4, 8, 12)]
-show(*shown, titles=[f"layer {k}: {difference[k].shape[0]} units a side" for k in (1, 4, 8, 12)], width=2.6)
+show(
+    *shown,
+    titles=[f"layer {k}: {difference[k].shape[0]} units a side" for k in (1, 4, 8, 12)],
+    width=2.6,
+)
 
 # %% [markdown]
 # Bright is where zero and mirror differ (root scale): a hairline in layer 1, a frame of growing width below it, strongest at the
@@ -132,8 +148,8 @@ show(*shown, titles=[f"layer {k}: {difference[k].shape[0]} units a side" for k i
 # %% [markdown]
 # ### Exercise 8.1 Predict: from which layer on is it the majority?
 #
-# From which layer on can the padding reach more than half of the map? Guess from Table I first (in the table above, layer 8 is below one
-# half and layer 12 above it), then solve share(r) > 1/2 for r, and give the first layer whose field is larger.
+# From which layer on can the padding reach more than half of the map? Guess from Table I first (in the table above, layer 8 is
+# below one half and layer 12 above it), then solve share(r) > 1/2 for r, and give the first layer whose field is larger.
 
 # %%
 answer = None
@@ -151,8 +167,8 @@ check(
 # ## From features to anomaly maps (Fig. 9)
 #
 # Features near a zero-padded border are a small minority of all features, and they vary: every texture meets black at another
-# angle. The autoencoder spends its narrow code on the majority. So it reconstructs the border badly, although every training
-# image has one. We train twice, with nothing changed but the padding.
+# angle. The autoencoder spends its narrow code on the majority. So it reconstructs the border badly, although every training image
+# has one. We train twice, with nothing changed but the padding.
 
 
 # %%
@@ -172,14 +188,14 @@ pictures += [heat(anomaly[mode][defect]) for mode in ("zeros", "reflect")]
 show(*pictures, titles=("input, orange: truth", "zero padding", "reflection padding"), width=3)
 
 # %% [markdown]
-# This is one row of the paper's Fig. 9 on synthetic leather: with zeros the frame of the image shouts louder than the defect; with the
-# mirror the frame is gone and the defect is what remains.
+# This is one row of the paper's Fig. 9 on synthetic leather: with zeros the frame of the image shouts louder than the defect; with
+# the mirror the frame is gone and the defect is what remains.
 
 # %% [markdown]
 # ## The error profile across the border
 #
-# One picture is an anecdote. Average the anomaly maps of *normal* test images over rings of equal distance from the border, and divide
-# by the mean of the middle (at least a quarter of the image away from any border):
+# One picture is an anecdote. Average the anomaly maps of *normal* test images over rings of equal distance from the border, and
+# divide by the mean of the middle (at least a quarter of the image away from any border):
 #
 #     ratio(d) = mean of Â over pixels at distance d  /  mean of Â over the middle
 #
@@ -197,35 +213,58 @@ def ring_ratio(maps, first, last):
 
 
 for mode in ("zeros", "reflect"):
-    naive = [ring_ratio(anomaly[mode][normal], d, d + boundary.STEP) for d in range(0, size // 2, boundary.STEP)]
-    verdict(f"{mode}: the naive rings equal the core's profile", np.allclose(naive, boundary.profile(anomaly[mode][normal])[1]))
+    naive = [
+        ring_ratio(anomaly[mode][normal], d, d + boundary.STEP)
+        for d in range(0, size // 2, boundary.STEP)
+    ]
+    verdict(
+        f"{mode}: the naive rings equal the core's profile",
+        np.allclose(naive, boundary.profile(anomaly[mode][normal])[1]),
+    )
 
 # %%
 fig, axis = plt.subplots(figsize=(6, 3.2))
 for mode, colour in (("zeros", "#D55E00"), ("reflect", "#0072B2")):
-    axis.plot(*boundary.profile(anomaly[mode][normal]), color=colour, marker="o", markersize=3, label=boundary.LOOKS[mode][1])
+    axis.plot(
+        *boundary.profile(anomaly[mode][normal]),
+        color=colour,
+        marker="o",
+        markersize=3,
+        label=boundary.LOOKS[mode][1],
+    )
 axis.axhline(1, color="grey", linewidth=0.8)
-axis.set(xlabel="distance from the border [pixels]", ylabel="mean score, 1 = middle", title="Normal leather: error profile")
+axis.set(
+    xlabel="distance from the border [pixels]",
+    ylabel="mean score, 1 = middle",
+    title="Normal leather: error profile",
+)
 axis.legend()
 plt.show()
 
 # %%
 outer = {mode: boundary.profile(anomaly[mode][normal])[1][0] for mode in ("zeros", "reflect")}
-deep = {mode: boundary.profile(anomaly[mode][normal])[1][:4].mean() for mode in ("zeros", "reflect")}
+deep = {
+    mode: boundary.profile(anomaly[mode][normal])[1][:4].mean() for mode in ("zeros", "reflect")
+}
 verdict("zero padding: the outer ring scores more than 1.5 times the middle", outer["zeros"] > 1.5)
-verdict("reflection: the outer ring is within a third of the middle", abs(outer["reflect"] - 1) < 1 / 3)
-verdict("over the outer 32 pixels, reflection is closer to 1 than zeros", abs(deep["reflect"] - 1) < abs(deep["zeros"] - 1))
+verdict(
+    "reflection: the outer ring is within a third of the middle", abs(outer["reflect"] - 1) < 1 / 3
+)
+verdict(
+    "over the outer 32 pixels, reflection is closer to 1 than zeros",
+    abs(deep["reflect"] - 1) < abs(deep["zeros"] - 1),
+)
 
 # %% [markdown]
-# The zero-padded profile is high over the outer 32 pixels or so, as wide as the fields of the middle layers; the mirrored one is flat.
-# That is the mechanism which the paper proposes for its Fig. 9, and here we may say more than "one cause may be": padding is the
-# only thing that differs between the two curves.
+# The zero-padded profile is high over the outer 32 pixels or so, as wide as the fields of the middle layers; the mirrored one is
+# flat. That is the mechanism which the paper proposes for its Fig. 9, and here we may say more than "one cause may be": padding is
+# the only thing that differs between the two curves.
 
 # %% [markdown]
 # ## Try it
 #
-# Switch the padding and the image. Tab moves between the controls, the space bar ticks the box. Look for an image in which
-# the defect touches the border: there the mirror helps twice.
+# Switch the padding and the image. Tab moves between the controls, the space bar ticks the box. Look for an image in which the
+# defect touches the border: there the mirror helps twice.
 
 # %%
 names = [sample.defect for sample in category.test]
@@ -238,8 +277,16 @@ boundary.build(images, anomaly, masks.numpy(), names, first=defect)
 # %%
 low, high = (f(anomaly["zeros"].min(), anomaly["zeros"].max()) for f in (min, max))
 axes = boundary.chart(4.0)
-show(boundary.draw(axes, "zeros", images[defect], anomaly["zeros"][defect], masks[defect].numpy(), low, high), width=9)
-verdict("switching the padding changes the anomaly map", not np.allclose(anomaly["zeros"][defect], anomaly["reflect"][defect]))
+show(
+    boundary.draw(
+        axes, "zeros", images[defect], anomaly["zeros"][defect], masks[defect].numpy(), low, high
+    ),
+    width=9,
+)
+verdict(
+    "switching the padding changes the anomaly map",
+    not np.allclose(anomaly["zeros"][defect], anomaly["reflect"][defect]),
+)
 
 # %% [markdown]
 # ### Exercise 8.2 Where are the brightest normal pixels?
@@ -274,13 +321,18 @@ check(
 # %% [markdown]
 # ## Does it matter for the metrics? (Table V)
 #
-# ROC-AUC counts every normal pixel that outscores an anomalous one. A frame of high scores is a frame of such pixels, so
-# both metrics must suffer, and PRO-AUC, which stops at an FPR of 0.3, must suffer more: the frame alone can use up the false
-# positives it allows.
+# ROC-AUC counts every normal pixel that outscores an anomalous one. A frame of high scores is a frame of such pixels, so both
+# metrics must suffer, and PRO-AUC, which stops at an FPR of 0.3, must suffer more: the frame alone can use up the false positives
+# it allows.
 
 # %%
-leather = {mode: evaluation(torch.from_numpy(anomaly[mode]), masks) for mode in ("zeros", "reflect")}
-gain = {metric: leather["reflect"][metric] - leather["zeros"][metric] for metric in ("roc_auc", "pro_auc")}
+leather = {
+    mode: evaluation(torch.from_numpy(anomaly[mode]), masks) for mode in ("zeros", "reflect")
+}
+gain = {
+    metric: leather["reflect"][metric] - leather["zeros"][metric]
+    for metric in ("roc_auc", "pro_auc")
+}
 verdict("leather: reflection improves ROC-AUC", gain["roc_auc"] > 0)
 verdict("leather: reflection improves PRO-AUC", gain["pro_auc"] > 0)
 print("the gain in PRO-AUC is the larger one:", gain["pro_auc"] > gain["roc_auc"])
@@ -288,10 +340,10 @@ print("the gain in PRO-AUC is the larger one:", gain["pro_auc"] > gain["roc_auc"
 # %% [markdown]
 # ## Which images suffer?
 #
-# Zero padding continues the image with black. (For a network trained on ImageNet, zero is the mean colour after normalisation in the
-# first layer, and "no activation" in all later ones.) So an image that *is* black at its border should not notice. Two objects
-# test that, with layers 1:8 to save time: hazelnuts lie on a dark ground, screws on a bright one. Before you run the cell:
-# which one needs the mirror?
+# Zero padding continues the image with black. (For a network trained on ImageNet, zero is the mean colour after normalisation in
+# the first layer, and "no activation" in all later ones.) So an image that *is* black at its border should not notice. Two objects
+# test that, with layers 1:8 to save time: hazelnuts lie on a dark ground, screws on a bright one. Before you run the cell: which
+# one needs the mirror?
 
 
 # %%
@@ -300,7 +352,10 @@ def compare(name):
     data = edition.category(name)
     images, (tests, truth) = data.load_train(size), data.load_test(size)
     frame = images.float().mean((0, 1)).numpy()[boundary.border_distance(size, size) < 8].mean()
-    scores = {mode: evaluation(fit(images, mode, "1:8").maps(tests).cpu(), truth) for mode in ("zeros", "reflect")}
+    scores = {
+        mode: evaluation(fit(images, mode, "1:8").maps(tests).cpu(), truth)
+        for mode in ("zeros", "reflect")
+    }
     return frame, scores
 
 
@@ -308,7 +363,10 @@ results = {name: compare(name) for name in ("hazelnut", "screw")}
 print("screws lie on a brighter ground:", results["screw"][0] > results["hazelnut"][0])
 
 # %%
-objects = {name: scores["reflect"]["pro_auc"] - scores["zeros"]["pro_auc"] for name, (_, scores) in results.items()}
+objects = {
+    name: scores["reflect"]["pro_auc"] - scores["zeros"]["pro_auc"]
+    for name, (_, scores) in results.items()
+}
 fig, axis = plt.subplots(figsize=(5, 2.6))
 axis.barh(["leather", *objects], [gain["pro_auc"], *objects.values()], color="#0072B2")
 axis.axvline(0, color="grey", linewidth=0.8)
@@ -318,8 +376,8 @@ plt.show()
 print("the bright ground gains more than the dark one:", objects["screw"] > objects["hazelnut"])
 
 # %% [markdown]
-# The dark ground gains next to nothing: there, zeros *are* what lies beyond the border. The mean over all objects in Table V hides such
-# a mixture: it is 0.898 against 0.899 in PRO-AUC, a gain of 0.001, while ROC-AUC gains 0.008.
+# The dark ground gains next to nothing: there, zeros *are* what lies beyond the border. The mean over all objects in Table V hides
+# such a mixture: it is 0.898 against 0.899 in PRO-AUC, a gain of 0.001, while ROC-AUC gains 0.008.
 
 # %%
 for (group, metric), (zeros, reflect) in TABLE_V.items():
@@ -328,9 +386,9 @@ for (group, metric), (zeros, reflect) in TABLE_V.items():
 # %% [markdown]
 # ### Exercise 8.3 Cut the border off instead
 #
-# A cheaper cure for the metric, not for the map: leave the outer pixels out. Write `roc_inside(maps, masks, margin)`, the ROC-AUC over
-# the pixels at least `margin` from the border. Predict first: will the zero-padded detector gain more from a margin of 32 than the
-# mirrored one? And what does one lose who ships such a detector?
+# A cheaper cure for the metric, not for the map: leave the outer pixels out. Write `roc_inside(maps, masks, margin)`, the ROC-AUC
+# over the pixels at least `margin` from the border. Predict first: will the zero-padded detector gain more from a margin of 32 than
+# the mirrored one? And what does one lose who ships such a detector?
 
 
 # %%
@@ -357,13 +415,16 @@ check(
 whole = {mode: leather[mode]["roc_auc"] for mode in ("zeros", "reflect")}
 cropped = {mode: roc_auc(anomaly[mode][inner], truth[inner]) for mode in ("zeros", "reflect")}
 change = {mode: cropped[mode] - whole[mode] for mode in whole}
-print("without the border, zero padding gains more than reflection:", change["zeros"] > change["reflect"])
+print(
+    "without the border, zero padding gains more than reflection:",
+    change["zeros"] > change["reflect"],
+)
 
 # %% [markdown]
 # ## Ours, the paper's, the difference
 #
-# Different data and another network: these numbers stand side by side to compare directions, not heights. The paper's row is the mean over
-# five textures; ours is one synthetic texture (two decimals are more than its few images can carry).
+# Different data and another network: these numbers stand side by side to compare directions, not heights. The paper's row is the
+# mean over five textures; ours is one synthetic texture (two decimals are more than its few images can carry).
 
 # %%
 rows = []
@@ -387,13 +448,13 @@ print(table(rows, head=("", "ours", "paper", "difference")))
 #
 # - Our slim network is untrained and takes pixels as 0..1, so zero is black. The ImageNet network subtracts the mean colour first:
 #   there zero is a grey frame in layer 1. The effect is of the same kind, its size is not.
-# - The public code always pads with reflection, and keeps the mirrored pixel in some maps (notebook 11); the paper's Tables II
-#   to IV use zeros.
+# - The public code always pads with reflection, and keeps the mirrored pixel in some maps (notebook 11); the paper's Tables II to
+#   IV use zeros.
 # - Training is shortened here (fewer positions and samples than the edition's own settings), equally for both paddings.
 
 # %% [markdown]
 # ## References
 #
 # - J. Yang, Y. Shi, Z. Qi: DFR: Deep Feature Reconstruction for Unsupervised Anomaly Segmentation. arXiv 2012.07122, Section IV-C2.
-# - M. A. Islam, S. Jia, N. D. B. Bruce: How Much Position Information Do Convolutional Neural Networks Encode? ICLR 2020.
-#   Zero padding tells a network where it is.
+# - M. A. Islam, S. Jia, N. D. B. Bruce: How Much Position Information Do Convolutional Neural Networks Encode? ICLR 2020. Zero
+#   padding tells a network where it is.

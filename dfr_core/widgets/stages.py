@@ -1,0 +1,184 @@
+"""Notebook 09: where arithmetic and memory go, stage by stage; counted, not timed, so the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backbone import channels
+from ..cae import layer_widths
+from ..settings import parse_layers
+from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
+from .common import FunctionView, select, slider, toggle, view
+
+FLOAT = 4  # bytes of a float32
+#: Layer sets of Tables IV and VI, and all sixteen layers.
+SETS = ("12", "9:12", "5:12", "3:12", "1:12", "1:16")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the way from an image to its anomaly map.
+
+    Attributes:
+        name: in words.
+        flops: multiplications and additions for one image, each counted as one.
+        nbytes: bytes of what it writes.
+    """
+
+    name: str
+    flops: float
+    nbytes: float
+
+
+def map_side(layer: int, size: int = 256) -> int:
+    """Units a side of the map of a layer: halved by each pooling before it."""
+    return size >> sum(layer > last for last in (2, 4, 8, 12))
+
+
+def conv_flops(layer: int, size: int = 256, width: float = 1.0) -> int:
+    """Operations of one 3 x 3 convolution of VGG19 for one image: 2 · h · w · 9 · c_in · c_out."""
+    c = (3, *channels(width))
+    return 2 * map_side(layer, size) ** 2 * 9 * c[layer - 1] * c[layer]
+
+
+def backbone_flops(layers: str, size: int = 256, width: float = 1.0) -> int:
+    """Operations of VGG19 up to the last layer of a set."""
+    return sum(conv_flops(layer, size, width) for layer in range(1, parse_layers(layers)[-1] + 1))
+
+
+def cae_flops(c_o: int, c_d: int, positions: int = 4096) -> int:
+    """Operations of the autoencoder of Table VIII at so many positions."""
+    sizes = (c_o, *layer_widths(c_o, c_d))
+    return 2 * positions * sum(a * b for a, b in zip(sizes, sizes[1:]))
+
+
+def first_layer_saving(layers: str, c_d: int, size: int = 256, width: float = 1.0, stride: int = 4) -> int:
+    """Operations saved when the autoencoder's first layer runs at each map's own resolution where that is coarser."""
+    c, out = channels(width), size // stride
+    c_o = sum(c[k - 1] for k in parse_layers(layers))
+    outer = layer_widths(c_o, c_d)[0]
+    return sum(2 * (out**2 - min(out, map_side(k, size)) ** 2) * c[k - 1] * outer for k in parse_layers(layers))
+
+
+def stages(layers: str, c_d: int = 200, lean: bool = False, size: int = 256, width: float = 1.0, stride: int = 4) -> list[Stage]:
+    """The stages for one image: to the letter of the paper, or lean (as this package computes, with equal results).
+
+    Args:
+        layers: layer set.
+        c_d: latent dimension.
+        lean: coarse maps stay coarse, the first layer of the autoencoder runs on them, scoring goes strip by strip.
+        size, width, stride: image side, scale of VGG19's channels, stride of the mean filter.
+    """
+    numbers, c = parse_layers(layers), channels(width)
+    out = size // stride
+    c_o = sum(c[k - 1] for k in numbers)
+    pixels = size * size
+    own = sum(c[k - 1] * min(out, map_side(k, size)) ** 2 for k in numbers)
+    fine = sum(c[k - 1] * map_side(k, size) ** 2 for k in numbers)
+    widest = max(c[k - 1] * map_side(k, size) ** 2 for k in range(1, numbers[-1] + 1))
+    saving = first_layer_saving(layers, c_d, size, width, stride) if lean else 0
+    # Lean: the widest two hidden layers live at a time, and the reconstruction is compared layer by layer, never kept.
+    sizes = layer_widths(c_o, c_d)
+    hidden = out * out * ((sizes[0] + sizes[1]) if lean else sum(sizes))
+    return [
+        # Lean: each map is reduced before the next is made, so two maps live at a time.
+        Stage("VGG19", backbone_flops(layers, size, width), FLOAT * (2 * widest if lean else fine)),
+        Stage("align (Eq. 1)", 0, 0 if lean else FLOAT * c_o * pixels),
+        Stage("aggregate (Eq. 2, 3)", fine if lean else c_o * pixels, FLOAT * (own if lean else c_o * out * out)),
+        Stage("autoencoder", cae_flops(c_o, c_d, out * out) - saving, FLOAT * hidden),
+        Stage("score (Eq. 5)", 3 * c_o * out * out, FLOAT * (out * out + pixels)),
+    ]
+
+
+def draw(parts: Sequence[Stage], gflop_limit: float, mib_limit: float) -> np.ndarray:
+    """Bars of arithmetic and memory for each stage: uint8 [h, w, 3].
+
+    Args:
+        parts: from :func:`stages`.
+        gflop_limit, mib_limit: the ends of the two scales, so that pictures can be compared.
+    """
+    row, left, half, top = 38, 140, 330, 30
+    picture = Image.new("RGB", (left + 2 * half, top + row * len(parts) + 8), PAPER)
+    pen = ImageDraw.Draw(picture)
+    for k, (words, colour) in enumerate((("arithmetic [GFLOP an image]", BLUE), ("memory written [MiB an image]", VERMILION))):
+        pen.text((left + k * half, 6), words, fill=colour, font=font())
+    for number, part in enumerate(parts):
+        y = top + row * number
+        pen.line([(0, y - 4), (picture.width, y - 4)], fill=GRID)
+        pen.text((4, y + 8), part.name, fill=INK, font=font())
+        for k, (value, limit, colour) in enumerate(((part.flops / 1e9, gflop_limit, BLUE), (part.nbytes / 2**20, mib_limit, VERMILION))):
+            x = left + k * half
+            length = round((half - 80) * min(1.0, value / limit))
+            pen.rectangle((x, y + 4, x + max(1, length), y + 24), fill=colour)
+            pen.text((x + length + 6, y + 8), _short(value), fill=INK, font=font())
+    return np.asarray(picture)
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def text(layers: str, parts: Sequence[Stage]) -> str:
+    """One line about the whole."""
+    flops, largest = sum(part.flops for part in parts), max(parts, key=lambda part: part.flops)
+    peak = max(parts, key=lambda part: part.nbytes)
+    return (
+        f"f{{{layers}}}: {flops / 1e9:.0f} GFLOP an image, {largest.flops / flops:.0%} of them in {largest.name}; "
+        f"most memory: {peak.nbytes / 2**20:.0f} MiB in {peak.name}"
+    )
+
+
+def measure(detector, image, repeats: int = 3) -> dict[str, float]:
+    """Seconds of the stages on this machine, the best of some runs.
+
+    Args:
+        detector: a fitted :class:`dfr_core.DFR` whose model is a CAE.
+        image: uint8 tensor [1, 3, h, w].
+    """
+    import time
+
+    import torch
+
+    from ..scoring import regional_scores, upsample
+
+    extractor, best = detector.extractor, {}
+    size = tuple(image.shape[-2:])
+
+    def clock(name: str, work):
+        started = time.perf_counter()
+        made = work()
+        if image.is_cuda:
+            torch.cuda.synchronize()
+        best[name] = min(best.get(name, np.inf), time.perf_counter() - started)
+        return made
+
+    with torch.inference_mode():
+        for _ in range(repeats):
+            maps = clock("VGG19", lambda: list(extractor.backbone.maps(image, extractor.layers, extractor.keep_padding)))
+            features = clock("align and aggregate", lambda maps=maps: extractor.generator(maps, size))
+            scores = clock("autoencoder and score", lambda f=features: regional_scores(detector.model, f))
+            clock("upsample", lambda s=scores: upsample(s, size))
+    return best
+
+
+def build(c_d: int = 200) -> FunctionView:
+    """The widget, for VGG19 at full width and images of 256 x 256 pixels."""
+    every = [stages(layers, 400, False) for layers in SETS]
+    gflop = max(part.flops for parts in every for part in parts) / 1e9
+    mib = max(part.nbytes for parts in every for part in parts) / 2**20
+
+    def function(layers: str, c_d: int, lean: bool) -> tuple[np.ndarray, str]:
+        parts = stages(layers, c_d, lean)
+        return draw(parts, gflop, mib), text(layers, parts)
+
+    return view(
+        function,
+        title="Where arithmetic and memory go",
+        layers=select("layer set", [(f"f{{{s}}}", s) for s in SETS], "1:12"),
+        c_d=slider("latent dimension c_d", 10, 400, c_d, unit="channels", step=10),
+        lean=toggle("lean: coarse maps stay coarse", False),
+    )

@@ -1,0 +1,213 @@
+"""Every widget of the course in a real browser, driven by keyboard and mouse, in JupyterLab and one of them in Voila.
+
+Each gets a tiny notebook of its own; the pictures must change. Milliseconds from key press to new picture are reported,
+never asserted. DFR_SCREENSHOTS names a folder for the screenshots and for milliseconds.csv.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+
+import browser as tools
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(tools.missing()), reason=tools.missing() or "everything is here")]
+
+DETECTOR = """
+import numpy as np
+from dataclasses import replace
+from dfr_core import DFR, current_edition
+from dfr_core.plotting import to_image
+
+settings = current_edition().settings
+category = current_edition().category("cable")
+train = category.load_train(settings.image_size)[:4]
+test, masks = category.load_test(settings.image_size)
+test, masks = test[-4:], masks[-4:]
+images = np.stack([to_image(image) for image in test])
+names = [sample.defect for sample in category.test][-4:]
+def fit(**changes):
+    return DFR(replace(settings, steps=10, **changes)).fit(train)
+"""
+
+RECEPTIVE_FIELD = """
+from dfr_core import current_edition
+from dfr_core.backbone import build_backbone
+from dfr_core.widgets import receptive_field as widget
+
+images = current_edition().category("cable").load_train(256)[:1]
+network = build_backbone("untrained", width=0.125, last=10, seed=0)
+widget.build(images[0].numpy(), widget.measure(network, images))
+"""
+
+HIERARCHY = """
+from dfr_core import current_edition
+from dfr_core.backbone import build_backbone
+from dfr_core.widgets import hierarchy as widget
+
+image = current_edition().category("cable").load_train(256)[0]
+networks = {p: build_backbone("untrained", width=0.125, padding=p, last=12, seed=0) for p in widget.PADDINGS}
+widget.build(image, networks)
+"""
+
+COSINE = """
+from dfr_core import current_edition
+from dfr_core.backbone import build_backbone
+from dfr_core.plotting import to_image
+from dfr_core.receptive_field import conv_fields, regional_field
+from dfr_core.regional import Generator, axis_operator
+from dfr_core.widgets import cosine as widget
+
+image = current_edition().category("cable").load_train(256)[:1]
+network = build_backbone("untrained", width=0.125, padding="reflect", last=12, seed=0)
+maps = [(layer, phi) for layer, phi in network.maps(image, tuple(range(1, 13)))]
+theory = conv_fields(network.stack)
+fields = {
+    layer: [regional_field(axis_operator(phi.shape[-2], 256), k, theory[layer - 1]) for k in range(64)] for layer, phi in maps
+}
+widget.build(to_image(image[0]), Generator()([(layer, phi.detach()) for layer, phi in maps], (256, 256)), fields, 32, 32)
+"""
+
+LATENT = f"""{DETECTOR}
+from dfr_core.cae import explained_variance
+from dfr_core.widgets import latent as widget
+
+rows = np.random.default_rng(0).normal(size=(500, 400)) / np.arange(1, 401)
+share = np.cumsum(rows.var(0)) / rows.var(0).sum()
+tried = [
+    widget.summarise(c_d, share, fit(latent_dim=c_d).anomaly_map(test[-1:])[0], masks[-1].numpy()) for c_d in (4, 16, 64)
+]
+widget.build(tried, share, images[-1], masks[-1].numpy(), 0.9)
+"""
+
+THRESHOLD = f"""{DETECTOR}
+from dfr_core.widgets import threshold as widget
+
+detector = fit()
+widget.build(detector.maps(train).numpy(), images, detector.maps(test).numpy(), masks.numpy(), names, first=len(test) - 1)
+"""
+
+HAND_MADE = """
+from dfr_core.widgets import hand_made as widget
+
+widget.build()
+"""
+
+SCALES = f"""{DETECTOR}
+from dfr_core.widgets import scales as widget
+
+results = {{}}
+for last in (1, 4, 8, 12):
+    detector = fit(layers=f"1:{{last}}")
+    found = detector.evaluate(category)
+    results[last] = widget.Result(detector.anomaly_map(test), found["roc_auc"], found["pro_auc"], detector.c_o_, detector.c_d_)
+widget.build(images, masks.numpy(), results, names, image=3, last=4)
+"""
+
+BOUNDARY = f"""{DETECTOR}
+from dfr_core.widgets import boundary as widget
+
+anomaly = {{padding: fit(padding=padding).anomaly_map(test) for padding in ("zeros", "reflect")}}
+widget.build(images, anomaly, masks.numpy(), names, first=3)
+"""
+
+PAINT = f"""{DETECTOR}
+from dfr_core.widgets import paint as widget
+
+detector = fit()
+clean = [to_image(image) for image in train[:2]]
+widget.build(clean, lambda image: detector.anomaly_map(image)[0], detector.threshold(0))
+"""
+
+RIGHT, LEFT, DOWN = "ArrowRight", "ArrowLeft", "ArrowDown"
+#: Name -> the notebook's cell, and the keys for each control; every control of the widget is there.
+WIDGETS = {
+    "01_receptive_field": (RECEPTIVE_FIELD, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "layer": [DOWN]}),
+    "02_hierarchy": (HIERARCHY, {"channel": [RIGHT, RIGHT, LEFT], "layer": [DOWN]}),
+    "03_cosine": (COSINE, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "subtract": ["Space"]}),
+    "04_latent": (LATENT, {"latent dimension": [RIGHT, LEFT, LEFT]}),
+    "05_threshold": (THRESHOLD, {"acceptable FPR": [RIGHT, RIGHT, LEFT], "test image": ["ArrowUp"]}),
+    "06_hand_made": (
+        HAND_MADE,
+        {"large": [LEFT, LEFT, RIGHT], "small round": [RIGHT], "small flat": [RIGHT], "normal spot": [RIGHT], "noise": [RIGHT]},
+    ),
+    "07_scales": (SCALES, {"last layer": [RIGHT, RIGHT, LEFT], "test image": ["ArrowUp"]}),
+    "08_boundary": (BOUNDARY, {"reflection": ["Space", "Space"], "test image": ["ArrowUp"]}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    with tools.jupyter(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with tools.browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium):
+    opened = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    requests = []
+    opened.on("request", lambda request: requests.append(request.url))
+    try:
+        yield opened
+    finally:
+        opened.close()
+    elsewhere = {url for url in requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))}
+    assert not elsewhere, f"the page asks for {elsewhere}: it must open offline"
+
+
+@pytest.fixture
+def lab(page, address, folder):
+    """A function that runs code in JupyterLab and gives the widget it shows; the kernel ends with the test."""
+
+    def run(name: str, code: str) -> tools.Widget:
+        tools.write_notebook(folder / f"{name}.ipynb", code)
+        page.goto(f"{address}/doc/workspaces/{name}/tree/{name}.ipynb?reset", timeout=tools.OPEN)
+        idle = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        page.wait_for_function(idle, timeout=tools.OPEN)
+        page.evaluate("void jupyterapp.commands.execute('runmenu:run-all').then(() => window.dfrRan = true)")
+        page.wait_for_function("window.dfrRan", timeout=tools.RUN)  # only then does JupyterLab leave the focus alone
+        return tools.Widget(page, tools.LAB)
+
+    yield run
+    if page.evaluate("() => !!window.jupyterapp?.shell.currentWidget?.sessionContext"):
+        page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+
+@pytest.fixture
+def keep(folder, record_property):
+    """A function that keeps a screenshot and the milliseconds of a widget."""
+    place = Path(os.environ.get("DFR_SCREENSHOTS") or folder / "screenshots")
+
+    def save(name: str, widget: tools.Widget) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        widget.page.screenshot(path=place / f"{name}.png")
+        middle, most = statistics.median(widget.milliseconds), max(widget.milliseconds)
+        record_property("milliseconds", middle)
+        with open(place / "milliseconds.csv", "a", encoding="utf-8") as file:
+            file.write(f"{name},{len(widget.milliseconds)},{middle:.0f},{most:.0f}\n")
+        print(f"{name}: {middle:.0f} ms from key press to new picture (at most {most:.0f})")
+
+    return save
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_every_control_draws_another_picture(lab, keep, name):
+    code, keys = WIDGETS[name]
+    widget = lab(name, code)
+    for label, pressed in keys.items():
+        widget.press(label, *pressed)
+    keep(name, widget)
+    widget.check_layout()
