@@ -225,7 +225,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
                 layers=layers,
                 settings=asdict(settings),
                 data_fingerprint=data,
-                weights_fingerprint=detector.weights_fingerprint_,
+                weights_fingerprint=_weights_fingerprint(base.weights, base.width, base.seed),
                 c_o=detector.c_o_,
                 c_d=detector.c_d_,
                 architecture=detector.architecture(),

@@ -53,7 +53,7 @@ ITEMS: dict[str, tuple[str, str, str]] = {
     },
     "table4": ("Table IV", "What small scales add to the large one of layer 12, on average.", ""),
     "fig9": (
-        "Figure 9", "Zero padding raises the scores along the border of textures; reflection padding does not.",
+        "Figure 9", "Scores along the border of textures, with zero and with reflection padding: maps, and means by distance.",
         "For each texture input, ground truth and two anomaly maps, zero and reflection padding; scores by distance from the border.",
     ),
     "table5": ("Table V", "Mean metrics with zero and with reflection padding.", ""),

@@ -27,10 +27,10 @@ import nbformat
 OPEN, RUN, ANSWER = 90_000, 120_000, 10_000
 #: Where the output of a cell is: JupyterLab's and Voila's.
 LAB, VOILA = ".jp-Notebook .jp-OutputArea-output", ".jp-OutputArea-output, .voila-widget"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split() + ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+]
 
 # Notes the time of a key press or mouse release, and of the frame that shows the picture which follows it.
 _CLOCK = """([picture, event]) => {
@@ -167,7 +167,9 @@ class Widget:
         self.milliseconds: list[float] = []
         bad = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
         page.wait_for_function(
-            "([image, bad]) => document.querySelector(image)?.naturalWidth || document.querySelector(bad)", arg=[self.image, bad], timeout=RUN
+            "([image, bad]) => document.querySelector(image)?.naturalWidth || document.querySelector(bad)",
+            arg=[self.image, bad],
+            timeout=RUN,
         )
         said = page.locator(bad).all_inner_texts()
         assert not said, f"the cell complains: {said[0][-2000:]}"
@@ -175,12 +177,16 @@ class Widget:
 
     def control(self, label: str):
         """What takes the focus of the slider, list, box or field of a label."""
-        line = self.page.locator(f":is({self.within}) .jupyter-widgets").filter(has_text=re.compile(rf"^\s*{re.escape(label)}"))
+        line = self.page.locator(f":is({self.within}) .jupyter-widgets").filter(has_text=re.compile(rf"^[\s\u200b]*{re.escape(label)}"))
         return line.locator(".noUi-handle, select, input:not([type=color])").or_(line.and_(self.page.locator("button"))).first
 
     def picture(self) -> str:
         """All bytes of the picture shown."""
         return self.page.locator(self.image).first.evaluate(_BYTES)
+
+    def said(self) -> str:
+        """The line of text about the picture."""
+        return " ".join(self.page.locator(f":is({self.within}) .widget-label.widget-inline-hbox").all_inner_texts())
 
     def act(self, action, event: str = "keydown") -> None:
         """Do something that must lead to another picture, and wait for it.
@@ -194,10 +200,9 @@ class Widget:
         action()
         try:
             self.page.wait_for_function("window.dfrMilliseconds !== null", timeout=ANSWER)
-        except Exception:
-            self.page.screenshot(path="/work/tmp/br/fail.png")
-            print(self.page.evaluate("[document.activeElement.outerHTML.slice(0,500), document.querySelector('img.widget-image').src, [...document.querySelectorAll('img.widget-image')].length]"))
-            raise
+        except Exception as error:
+            focus = self.page.evaluate("document.activeElement.outerHTML.slice(0, 300)")
+            raise AssertionError(f"no new picture within {ANSWER // 1000} s; the focus is on {focus}") from error
         self.milliseconds.append(self.page.evaluate("window.dfrMilliseconds"))
         assert self.picture() != before, "another picture, but with the same pixels"
 
@@ -212,7 +217,8 @@ class Widget:
         found = self.page.evaluate(
             """image => {
                 const i = document.querySelector(image), o = i.closest('.jp-OutputArea-output') || document.body;
-                return [i.dataset.first, i.clientWidth / i.clientHeight / (i.naturalWidth / i.naturalHeight), o.scrollWidth - o.clientWidth];
+                const distortion = i.clientWidth / i.clientHeight / (i.naturalWidth / i.naturalHeight);
+                return [i.dataset.first, distortion, o.scrollWidth - o.clientWidth];
             }""",
             self.image,
         )

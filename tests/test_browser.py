@@ -113,6 +113,12 @@ anomaly = {{padding: fit(padding=padding).anomaly_map(test) for padding in ("zer
 widget.build(images, anomaly, masks.numpy(), names, first=3)
 """
 
+STAGES = """
+from dfr_core.widgets import stages as widget
+
+widget.build()
+"""
+
 PAINT = f"""{DETECTOR}
 from dfr_core.widgets import paint as widget
 
@@ -121,20 +127,21 @@ clean = [to_image(image) for image in train[:2]]
 widget.build(clean, lambda image: detector.anomaly_map(image)[0], detector.threshold(0))
 """
 
-RIGHT, LEFT, DOWN = "ArrowRight", "ArrowLeft", "ArrowDown"
+RIGHT, LEFT = "ArrowRight", "ArrowLeft"
 #: Name -> the notebook's cell, and the keys for each control; every control of the widget is there.
 WIDGETS = {
-    "01_receptive_field": (RECEPTIVE_FIELD, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "layer": [DOWN]}),
-    "02_hierarchy": (HIERARCHY, {"channel": [RIGHT, RIGHT, LEFT], "layer": [DOWN]}),
+    "01_receptive_field": (RECEPTIVE_FIELD, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "layer": [RIGHT]}),
+    "02_hierarchy": (HIERARCHY, {"channel": [RIGHT, RIGHT, LEFT], "layer": [RIGHT]}),
     "03_cosine": (COSINE, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "subtract": ["Space"]}),
     "04_latent": (LATENT, {"latent dimension": [RIGHT, LEFT, LEFT]}),
-    "05_threshold": (THRESHOLD, {"acceptable FPR": [RIGHT, RIGHT, LEFT], "test image": ["ArrowUp"]}),
+    "05_threshold": (THRESHOLD, {"acceptable FPR": [RIGHT, RIGHT, LEFT], "test image": [LEFT]}),
     "06_hand_made": (
         HAND_MADE,
         {"large": [LEFT, LEFT, RIGHT], "small round": [RIGHT], "small flat": [RIGHT], "normal spot": [RIGHT], "noise": [RIGHT]},
     ),
-    "07_scales": (SCALES, {"last layer": [RIGHT, RIGHT, LEFT], "test image": ["ArrowUp"]}),
-    "08_boundary": (BOUNDARY, {"reflection": ["Space", "Space"], "test image": ["ArrowUp"]}),
+    "07_scales": (SCALES, {"last layer": [RIGHT, RIGHT, LEFT], "test image": [LEFT]}),
+    "09_stages": (STAGES, {"latent": [RIGHT, RIGHT, LEFT], "layer set": [LEFT], "lean": ["Space"]}),
+    "08_boundary": (BOUNDARY, {"reflection": ["Space", "Space"], "test image": [LEFT]}),
 }
 
 
@@ -210,4 +217,44 @@ def test_every_control_draws_another_picture(lab, keep, name):
     for label, pressed in keys.items():
         widget.press(label, *pressed)
     keep(name, widget)
+    widget.check_layout()
+
+
+def test_what_is_painted_shows_in_the_anomaly_map(lab, keep, page):
+    widget = lab("10_paint", PAINT)
+    canvas = page.locator(f":is({tools.LAB}) canvas").first
+    canvas.scroll_into_view_if_needed()
+    at = canvas.bounding_box()
+    white = canvas.evaluate("canvas => canvas.toDataURL()")
+
+    def drag():
+        page.mouse.move(at["x"] + 0.3 * at["width"], at["y"] + 0.4 * at["height"])
+        page.mouse.down()
+        page.mouse.move(at["x"] + 0.7 * at["width"], at["y"] + 0.6 * at["height"], steps=8)
+        page.mouse.up()
+
+    widget.act(drag, event="mouseup")
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != white, "the stroke is not on the canvas"
+    assert "nothing painted" not in widget.said() and "painted pixels found" in widget.said()
+    keep("10_paint_mouse", widget)
+    widget.milliseconds.clear()
+    widget.press("Clear", "Enter")
+    assert "nothing painted" in widget.said()
+    for label in ("column of a dab", "row of a dab"):
+        widget.control(label).focus()
+        page.keyboard.press("PageUp")
+    widget.press("Place a dab", "Enter")
+    assert "painted pixels found" in widget.said()
+    keep("10_paint_keyboard", widget)
+    widget.press("image", RIGHT)
+    widget.check_layout()
+
+
+def test_the_threshold_in_voila(page, address, folder, keep):
+    tools.write_notebook(folder / "voila.ipynb", THRESHOLD)
+    page.goto(f"{address}/voila/render/voila.ipynb", timeout=tools.RUN)
+    widget = tools.Widget(page, tools.VOILA)
+    widget.press("acceptable FPR", RIGHT, RIGHT, LEFT)
+    widget.press("test image", LEFT)
+    keep("05_threshold_voila", widget)
     widget.check_layout()

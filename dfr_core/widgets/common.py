@@ -6,6 +6,7 @@ keyboard usable: Tab moves between them, the arrow keys move a slider.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 
 from ..plotting import png
 
-_STYLE = {"description_width": "11em"}
-_WIDE = {"width": "36em", "max_width": "100%"}
+STYLE = {"description_width": "17em"}
+_WIDE = {"width": "44em", "max_width": "100%"}
 
 
 class View(ipywidgets.VBox):
@@ -104,23 +105,26 @@ def slider(label: str, low: float, high: float, value: float, *, unit: str = "",
     """A slider with label and unit; of whole numbers if all of its numbers are."""
     whole = all(isinstance(number, int) for number in (low, high, value, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    extra = {} if whole else {"readout_format": ".4g"}
-    return kind(value=value, min=low, max=high, step=step, description=_label(label, unit), style=_STYLE, layout=_WIDE, **extra)
+    extra = {} if whole else {"readout_format": f".{max(0, -math.floor(math.log10(step)))}f"}
+    return kind(value=value, min=low, max=high, step=step, description=_label(label, unit), style=STYLE, layout=_WIDE, **extra)
 
 
 def stops(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.SelectionSlider:
     """A slider over given values or (text, value) pairs, such as false positive rates that are not evenly spaced."""
-    return ipywidgets.SelectionSlider(options=options, value=value, description=_label(label, unit), style=_STYLE, layout=_WIDE)
+    return ipywidgets.SelectionSlider(options=options, value=value, description=_label(label, unit), style=STYLE, layout=_WIDE)
 
 
-def select(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.Dropdown:
-    """A list to choose from: values or (text, value) pairs."""
-    return ipywidgets.Dropdown(options=options, value=value, description=_label(label, unit), style=_STYLE, layout=_WIDE)
+def select(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.SelectionSlider:
+    """Something to choose from: values or (text, value) pairs.
+
+    A slider, because a list cannot be moved with the arrow keys in JupyterLab: they go to the next cell instead.
+    """
+    return stops(label, options, value, unit=unit)
 
 
 def toggle(label: str, value: bool) -> ipywidgets.Checkbox:
     """A box to tick."""
-    return ipywidgets.Checkbox(value=value, description=label, indent=True, style=_STYLE, layout=_WIDE)
+    return ipywidgets.Checkbox(value=value, description=label, indent=True, style=STYLE, layout=_WIDE)
 
 
 def picture(image: np.ndarray, scale: int = 1) -> ipywidgets.Image:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..plotting import FOUND, heat, outline, png
-from .common import View, select, slider
+from .common import STYLE, View, select, slider
 
 Points = Sequence[tuple[float, float]]
 Score = Callable[[np.ndarray], np.ndarray]
@@ -98,7 +98,7 @@ class Paint(View):
         self.controls = {
             "image": select("image", [(name, k) for k, name in enumerate(names)], 0),
             "width": slider("brush", 1, 40, 8, unit="pixels"),
-            "colour": ipywidgets.ColorPicker(value="#2b1a10", description="colour", style={"description_width": "11em"}),
+            "colour": ipywidgets.ColorPicker(value="#2b1a10", description="colour", style=STYLE),
             "column": slider("column of a dab", 0, width - 1, width // 2, unit="pixels"),
             "row": slider("row of a dab", 0, height - 1, height // 2, unit="pixels"),
             "dab": ipywidgets.Button(description="Place a dab", tooltip="paint at the row and column above"),

@@ -18,7 +18,7 @@
 # - read a loss curve, and compare it with what PCA reaches without any training;
 # - say what happens when the code is too narrow, and when it is too wide.
 #
-# **Runtime:** about 15 s and 900 MiB in the quick edition on 2 CPU cores, 1 hour in the paper edition on a GPU. Download: none.
+# **Runtime:** about 15 s and 1000 MiB in the quick edition on 2 CPU cores, 1 hour in the paper edition on a GPU. Download: none.
 
 # %%
 from dfr_core.course import check, start, table, verdict
@@ -204,9 +204,7 @@ for i in range(16):
         L_rec += float(((f[i, j] - f_hat[i, j]) ** 2).sum()) ** 0.5
 
 mean = float(reconstruction_loss(f.flatten(0, 1), f_hat.flatten(0, 1)))
-verdict(
-    "the core's loss is Eq. 4 by the number of positions", np.isclose(mean, L_rec / 256, rtol=1e-3)
-)
+verdict("the core's loss is Eq. 4 by the positions", np.isclose(mean, L_rec / 256, rtol=1e-3))
 verdict("the setting is the paper's: not squared", settings.loss == "l2")
 
 # %% [markdown]
@@ -248,6 +246,7 @@ verdict(
     random_start.c_d_ == detector.c_d_ == dimensions[settings.variance],
 )
 
+# %%
 from dfr_core.cae import principal_components
 
 centred = samples - samples.mean(0)
@@ -413,31 +412,13 @@ check(
 # %%
 from dfr_core.settings import paper
 
-theirs = paper()
-names = (
-    "hidden",
-    "batch_norm",
-    "loss",
-    "variance",
-    "batch_size",
-    "learning_rate",
-    "schedule",
-    "initialisation",
-    "epochs",
-    "steps",
-)
+names = ("hidden", "batch_norm", "loss", "variance", "batch_size", "learning_rate", "schedule")
 rows = []
-for name in names:
-    mine, paper_value = getattr(settings, name), getattr(theirs, name)
+for name in (*names, "initialisation", "epochs", "steps"):
+    mine, paper_value = getattr(settings, name), getattr(paper(), name)
     mine = "-" if name == "epochs" and settings.steps else mine  # so many steps instead
-    rows.append(
-        (
-            name,
-            mine,
-            "-" if paper_value is None else paper_value,
-            "" if mine == paper_value else "differs",
-        )
-    )
+    shown = "-" if paper_value is None else paper_value
+    rows.append((name, mine, shown, "" if mine == paper_value else "differs"))
 print(table(rows, head=("setting", "ours", "paper", "")))
 verdict("architecture and loss are the paper's", all(not row[3] for row in rows[:3]))
 

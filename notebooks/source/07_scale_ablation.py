@@ -411,7 +411,13 @@ print(table(rows, head=("", "ours", "paper", "difference")))
 rows = []
 for name, results in (("leather", grown), ("hazelnut", nuts)):
     ours, paper = (results[12].roc_auc, results[16].roc_auc), TABLE_II[name][-2:]
-    rows.append((f"{name}, ROC-AUC, 1:12 to 1:16", scales.direction(*ours, 0.005), scales.direction(*paper, 0.005)))
+    rows.append(
+        (
+            f"{name}, ROC-AUC, 1:12 to 1:16",
+            scales.direction(*ours, 0.005),
+            scales.direction(*paper, 0.005),
+        )
+    )
 print(table(rows, head=("", "ours", "paper, Table II")))
 
 # %% [markdown]

@@ -86,7 +86,7 @@ for ours, mode in ((by_zeros, "zeros"), (by_mirror, "reflect")):
 #
 #     share(r) = 1 − ( (n − r + 1) / n )²
 #
-# With n = 256 that is a thin line for the first layer, and most of the image for the twelfth.
+# At the size of our images that is a thin line for the first layer, and most of the image for the twelfth.
 
 # %%
 settings = (
@@ -322,7 +322,7 @@ check(
 # ## Does it matter for the metrics? (Table V)
 #
 # ROC-AUC counts every normal pixel that outscores an anomalous one. A frame of high scores is a frame of such pixels, so both
-# metrics must suffer, and PRO-AUC, which stops at an FPR of 0.3, must suffer more: the frame alone can use up the false positives
+# metrics must suffer, and PRO-AUC, which stops at a low FPR, must suffer more: the frame alone can use up the false positives
 # it allows.
 
 # %%

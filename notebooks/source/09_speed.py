@@ -99,7 +99,7 @@ print(
 )
 
 # %% [markdown]
-# Layer 12 lies behind 11 others. So f_{12}, a single scale, pays for the backbone almost as much as f_{1:12}: leaving small scales
+# Layer 12 lies behind eleven others. So f_{12}, a single scale, pays for the backbone almost as much as f_{1:12}: leaving small scales
 # out saves nothing here.
 
 # %% [markdown]

@@ -264,7 +264,7 @@ print("paper, Table II, leather, f_{1:12} and f_{1:16}:", *printed)
 # %% [markdown]
 # ## One change at a time
 #
-# Table II has two decimals, and methods in it are ranked by differences of 0.01, as between the two layer sets printed above. One
+# Table II has two decimals, and methods in it are ranked by differences of one hundredth, as between the two layer sets printed above. One
 # run cannot carry that.
 #
 # Now each deviation alone, against the band of the four seeds. (`epochs` is left out, the small editions count steps; `pca_images`
@@ -320,7 +320,7 @@ verdict(
 
 # %% [markdown]
 # A dot within the band shows nothing: another seed would have done the same. A dot outside shows something on *these* images with
-# *this* network. The paper's Table V reports 0.010 for the padding, over fifteen categories; that is an average over many runs,
+# *this* network. The paper's Table V reports one hundredth for the padding, over fifteen categories; that is an average over many runs,
 # which is the only way such a difference becomes visible.
 
 # %%
@@ -362,7 +362,7 @@ verdict("another seed does not", not np.array_equal(seeds[1][2], seeds[0][2]))
 # %% [markdown]
 # ### Exercise 11.3 Name the sense
 #
-# A colleague runs the paper edition on another GPU with seed 1 instead of 0, and gets a mean ROC-AUC 0.003 below the paper's. Which
+# A colleague runs the paper edition on another GPU with seed 1 instead of 0, and gets a mean ROC-AUC three thousandths below the paper's. Which
 # sense is the strongest that can apply: 1 (bits), 2 (digits), 3 (within the spread) or 4 (direction)?
 
 # %%

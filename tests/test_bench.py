@@ -1,0 +1,111 @@
+"""`dfr bench`: it runs, compares equal things, and says honestly what it found. Nothing here is timed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import pytest
+import torch
+
+from dfr_core import bench, bench_growth
+from dfr_core.backbone import VGG19, channels
+from dfr_core.bench_cpu import Row
+from dfr_core.bench_tools import PeakMemory, alternate, backbone_bytes, backbone_flops, cae_flops
+from dfr_core.bench_variants import Variants
+from dfr_core.cae import CAE
+from dfr_core.errors import DFRError
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("layers", ["1:6", "1:12", "12"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_variants_compute_the_same(layers, batch):
+    v = Variants(layers, batch, 64, c_d=6, width=0.05)
+    dense = v.run("dense_features")()
+    torch.testing.assert_close(dense, v.run("literal_features")().permute(0, 2, 3, 1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(v.run("compact_features")().dense(), dense)
+    torch.testing.assert_close(v.run("score")(), v.run("literal_score")(), rtol=1e-5, atol=1e-7)
+    assert v.run("projected")().shape == (batch, 64, 64)
+
+
+def test_flops_and_bytes_are_those_of_the_layers():
+    assert backbone_flops("1:12") == pytest.approx(46e9, rel=0.02)  # the figure of the literature for 256 x 256
+    network = VGG19(0.1, last=5)
+    convolutions = [m for m in network.stack if isinstance(m, torch.nn.Conv2d)]
+    sides = (32, 32, 16, 16, 8)
+    by_hand = sum(2 * c.weight.numel() * side**2 for c, side in zip(convolutions, sides, strict=True))
+    assert backbone_flops("1:5", 32, 0.1) == by_hand
+    maps = sum(2 * c * side**2 for c, side in zip(channels(0.1), sides, strict=False))
+    assert backbone_bytes("5", 32, 0.1) == 3 * 32**2 + 4 * (maps + sum(c.weight.numel() for c in convolutions))
+    assert cae_flops(30, 4, 10) == 2 * 10 * sum(w.numel() for w, _ in CAE(30, 4).linear_layers())
+
+
+def test_variants_are_run_in_turn():
+    order: list[str] = []
+    found = alternate({name: lambda name=name: order.append(name) for name in "ab"}, 2)
+    assert order == list("ababab") and set(found) == {"a", "b"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc")
+def test_peak_memory_counts_what_was_freed_again():
+    with PeakMemory() as peak:
+        torch.ones(16 * 2**20)  # 64 MiB, gone at once
+    assert 60 <= peak.mib <= 80
+
+
+def test_the_table_shows_goals_and_what_missed_them():
+    rows = [
+        Row("score", "a", "speed", 3.0, "x", 3.2, True),
+        Row("score", "a", "memory", 0.2, "x", 0.35),
+        Row("score", "a", "time", 1.5, "s"),
+    ]
+    dictionaries = [
+        {
+            "part": r.part,
+            "case": r.case,
+            "figure": r.name,
+            "unit": r.unit,
+            "goal": r.goal,
+            "least": r.least,
+            "value": r.value,
+            "runs": [r.value],
+        }
+        for r in rows
+    ]
+    about = {"date": "2026-01-01T00:00:00", "processor": "P", "cores": 2, "threads": 2, "torch": "2", "load": [0.1, None], "quick": False}
+    text = bench.table(about, dictionaries)
+    assert "| a | speed | 3 | ≥ 3.2 | **missed** |" in text and "| a | memory | 0.2 | ≤ 0.35 | reached |" in text
+    assert "| a | time | 1.5 s |  |  |" in text
+    assert "missed" not in bench.table({**about, "quick": True}, dictionaries), "tiny sizes are no verdict"
+
+
+def test_a_part_is_measured_and_written(tmp_path, capsys):
+    assert bench.main(arguments("--quick", "--only", "metrics", "--runs", "2", "--out", str(tmp_path / "b"), "--device", "cpu")) == 0
+    written = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert all(len(row["runs"]) == 2 for row in written["rows"]) and len(written["about"]["load"]) == 3
+    assert (tmp_path / "b" / "metrics.md").read_text() in capsys.readouterr().out
+
+
+def test_growth_is_drawn_with_its_floor(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_growth, "QUICK", {"c_d": ("latent dimension", [{"c_d": 4}, {"c_d": 8}])})
+    numbers = bench_growth.run(tmp_path, quick=True)
+    assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
+    assert [row["at"] for row in numbers["panels"]["c_d"]] == [4, 8]
+    assert all(row["floor"] > 0 for row in numbers["panels"]["c_d"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("--runs", "0"), "runs: 0"), (("--only", "cuda", "--device", "cpu"), "needs a GPU"), (("--device", "abacus"), "device: 'abacus'")],
+)
+def test_mistakes_are_told(words, message, tmp_path):
+    with pytest.raises(DFRError, match=message):
+        bench.main(arguments("--out", str(tmp_path / "b"), *words))
+    assert not (tmp_path / "b").exists()
