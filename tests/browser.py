@@ -24,7 +24,7 @@ from pathlib import Path
 import nbformat
 
 #: Milliseconds until a test gives up. They guard against a browser that hangs, and judge no speed.
-OPEN, RUN, ANSWER = 90_000, 120_000, 10_000
+OPEN, RUN, ANSWER = 90_000, 120_000, 20_000
 #: Where the output of a cell is: JupyterLab's and Voila's.
 LAB, VOILA = ".jp-Notebook .jp-OutputArea-output", ".jp-OutputArea-output, .voila-widget"
 FLAGS = [
@@ -211,6 +211,11 @@ class Widget:
         self.control(label).focus()
         for key in keys:
             self.act(lambda key=key: self.page.keyboard.press(key))
+
+    def enter(self, label: str, text: str) -> None:
+        """Type a text into a field and press Enter."""
+        self.control(label).fill(text)
+        self.act(lambda: self.page.keyboard.press("Enter"))
 
     def check_layout(self) -> None:
         """The picture is the one of the beginning with new bytes (no flicker), undistorted, and nothing is wider than the page."""

@@ -71,7 +71,6 @@ widget.build(to_image(image[0]), Generator()([(layer, phi.detach()) for layer, p
 """
 
 LATENT = f"""{DETECTOR}
-from dfr_core.cae import explained_variance
 from dfr_core.widgets import latent as widget
 
 rows = np.random.default_rng(0).normal(size=(500, 400)) / np.arange(1, 401)
@@ -128,11 +127,11 @@ widget.build(clean, lambda image: detector.anomaly_map(image)[0], detector.thres
 """
 
 RIGHT, LEFT = "ArrowRight", "ArrowLeft"
-#: Name -> the notebook's cell, and the keys for each control; every control of the widget is there.
+#: Name -> the notebook's cell, and the keys (or the text) for each control; every control of the widget is there.
 WIDGETS = {
     "01_receptive_field": (RECEPTIVE_FIELD, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "layer": [RIGHT]}),
     "02_hierarchy": (HIERARCHY, {"channel": [RIGHT, RIGHT, LEFT], "layer": [RIGHT]}),
-    "03_cosine": (COSINE, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "subtract": ["Space"]}),
+    "03_cosine": (COSINE, {"row": [RIGHT, RIGHT, LEFT], "column": [RIGHT, LEFT], "layers": "1:2", "subtract": ["Space"]}),
     "04_latent": (LATENT, {"latent dimension": [RIGHT, LEFT, LEFT]}),
     "05_threshold": (THRESHOLD, {"acceptable FPR": [RIGHT, RIGHT, LEFT], "test image": [LEFT]}),
     "06_hand_made": (
@@ -215,7 +214,10 @@ def test_every_control_draws_another_picture(lab, keep, name):
     code, keys = WIDGETS[name]
     widget = lab(name, code)
     for label, pressed in keys.items():
-        widget.press(label, *pressed)
+        if isinstance(pressed, str):
+            widget.enter(label, pressed)
+        else:
+            widget.press(label, *pressed)
     keep(name, widget)
     widget.check_layout()
 

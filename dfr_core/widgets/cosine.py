@@ -13,7 +13,7 @@ from ..plotting import _table, heat, side_by_side
 from ..regional import RegionalFeatures
 from ..settings import parse_layers
 from .charts import INK, caption, colour_bar, enlarge
-from .common import FunctionView, slider, toggle, view
+from .common import STYLE, FunctionView, slider, toggle, view
 
 SEEN = (86, 180, 233)  # sky blue, as what the method says elsewhere
 
@@ -110,7 +110,8 @@ def build(
         value=f"{all_layers[0]}:{all_layers[-1]}",
         description="layers, such as 1:12 or 1,5,12",
         continuous_update=False,
-        style={"description_width": "initial"},
+        style=STYLE,
+        layout={"width": "30em", "max_width": "100%"},
     )
     return view(
         function,

@@ -58,11 +58,11 @@ def build(image: torch.Tensor, networks: dict[str, VGG19]) -> FunctionView:
         networks: padding -> network with that padding and the same weights.
     """
     maps = {padding: all_maps(networks[padding], image) for padding in PADDINGS}
-    layers = [(f"{layer}: {m.shape[0]} channels of {m.shape[1]} × {m.shape[2]}", layer) for layer, m in maps["zeros"].items()]
+    layers = [(f"{layer}: {m.shape[0]} of {m.shape[1]} × {m.shape[2]}", layer) for layer, m in maps["zeros"].items()]
     made = view(
         lambda layer, channel: draw(maps, layer, channel),
         title="hierarchical features",
-        layer=select("layer", layers, 4),
+        layer=select("layer", layers, 4, unit="channels of h × w"),
         channel=slider("channel", 0, len(maps["zeros"][4]) - 1, 0),
     )
 
