@@ -195,7 +195,7 @@ def _imagenet_file() -> Path:
                 "or use weights='untrained', which needs no file"
             ) from error
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
+        found = _sha256(stream)
     if not found.startswith(checksum):
         raise DFRError(f"{file}: checksum {found[:8]} is not {checksum}; the file is damaged, delete it and run again")
     return file

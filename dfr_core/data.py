@@ -36,16 +36,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from .errors import DFRError
+from .paper_numbers import CATEGORIES, OBJECTS, TEXTURES  # noqa: F401 (the data set's names, grouped as in Table II)
 
 PathLike = str | os.PathLike
 T = TypeVar("T")
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-# Table II's grouping. Table VII lists the same fifteen, but there "Objects" stands one row too high, beside Wood.
-TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
-OBJECTS = ("bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill", "screw", "toothbrush", "transistor", "zipper")
-CATEGORIES = TEXTURES + OBJECTS
 
 GOOD = "good"  # MVTec AD's name for "no defect"
 DEFECT = "defect"  # own photographs: a mask says where, nothing says what
