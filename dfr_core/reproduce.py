@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         _run_all(lab, todo, args)
         for job in speed:
             run_job(lab, job)
-    from .gallery import draw  # matplotlib is not needed before
+    from .figures.gallery import draw  # matplotlib is not needed before
 
     records = lab.store.load(keys)
     out = Path(args.out or ("figures" if lab.edition.name == "embedded" else f"figures-{lab.edition.name}"))

@@ -9,11 +9,12 @@ import sys
 import pytest
 import torch
 
-from dfr_core import bench, bench_growth
+from dfr_core import bench
 from dfr_core.backbone import VGG19, channels
-from dfr_core.bench_cpu import Row
-from dfr_core.bench_tools import PeakMemory, alternate, backbone_bytes, backbone_flops, cae_flops
-from dfr_core.bench_variants import Variants
+from dfr_core.bench import growth
+from dfr_core.bench.cpu import Row
+from dfr_core.bench.tools import PeakMemory, alternate, backbone_bytes, backbone_flops, cae_flops
+from dfr_core.bench.variants import Variants
 from dfr_core.cae import CAE
 from dfr_core.errors import DFRError
 
@@ -94,8 +95,8 @@ def test_a_part_is_measured_and_written(tmp_path, capsys):
 
 
 def test_growth_is_drawn_with_its_floor(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_growth, "QUICK", {"c_d": ("latent dimension", [{"c_d": 4}, {"c_d": 8}])})
-    numbers = bench_growth.run(tmp_path, quick=True)
+    monkeypatch.setattr(growth, "QUICK", {"c_d": ("latent dimension", [{"c_d": 4}, {"c_d": 8}])})
+    numbers = growth.run(tmp_path, quick=True)
     assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
     assert [row["at"] for row in numbers["panels"]["c_d"]] == [4, 8]
     assert all(row["floor"] > 0 for row in numbers["panels"]["c_d"])

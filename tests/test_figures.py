@@ -8,9 +8,10 @@ import io
 import numpy as np
 import pytest
 
-from dfr_core import claims, data, figures, gallery, measured, tables, verdicts
+from dfr_core import data
 from dfr_core import paper_numbers as paper
 from dfr_core.errors import DFRError
+from dfr_core.figures import claims, drawing, gallery, measured, tables, verdicts
 from dfr_core.records import Record, Records
 
 ZEROS = dict.fromkeys((*paper.GROWING, *paper.REFINING), "zeros")
@@ -158,7 +159,7 @@ def test_single_numbers():
 def test_everything_is_drawn(drawn):
     out, files = drawn
     assert {f.name for f in files} == {f.name for f in out.iterdir()}
-    for item in figures.functions():
+    for item in drawing.functions():
         name = "contact_sheet" if item == "contact" else item
         for suffix in ("png", "svg", "csv"):
             assert 0 < (out / f"{name}.{suffix}").stat().st_size < 600_000
@@ -167,7 +168,7 @@ def test_everything_is_drawn(drawn):
     page = (out / "README.md").read_text()
     for item, (heading, sentence, alt) in gallery.ITEMS.items():
         assert f"## {heading}\n" in page and sentence in page
-        assert bool(alt) == (item in figures.functions()) and f"![{alt}](" in page or not alt
+        assert bool(alt) == (item in drawing.functions()) and f"![{alt}](" in page or not alt
     assert "Missing" not in page
 
 
@@ -185,11 +186,11 @@ def test_every_file_of_numbers_carries_the_stamp(drawn):
 
 
 def test_a_figure_shows_its_stamp(records, tmp_path):
-    with figures.style():
-        drawing = figures.functions()["fig7"](records)
-        figures.save(drawing, tmp_path, "fig7")
-    shown = " ".join(text.get_text().replace("\n", " ") for text in drawing.figure.texts)
-    assert drawing.stamp in shown
+    with drawing.style():
+        made = drawing.functions()["fig7"](records)
+        drawing.save(made, tmp_path, "fig7")
+    shown = " ".join(text.get_text().replace("\n", " ") for text in made.figure.texts)
+    assert made.stamp in shown
 
 
 def test_differences_on_synthetic_data_are_explained(drawn):
@@ -220,7 +221,7 @@ def test_part_of_the_records_draws_part(tmp_path):
     files = {f.name for f in gallery.draw(some, tmp_path, {"fig4", "fig5", "fig7", "table2", "table4", "table7"})}
     assert {"fig4.png", "fig7.png", "table2.md", "table4.md"} <= files
     assert not any(name.startswith(("fig5", "table7")) for name in files)
-    assert "1 of 5 categories: wood" in figures.functions()["fig7"](some).note
+    assert "1 of 5 categories: wood" in drawing.functions()["fig7"](some).note
     assert "1 of 15 categories: wood" in (tmp_path / "table2.md").read_text()
 
 

@@ -10,13 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from . import plotting, scoring
-from .figures import BLUE, FAINT, INK, MUTED, ORANGE, RED, Drawing, Grid, show, title
+from .. import plotting, scoring
+from .drawing import BLUE, FAINT, INK, MUTED, ORANGE, RED, Drawing, Grid, show, title
 from .measured import Missing, first, incomplete, nice, scale_set, stamp, synthetic
-from .paper_numbers import CATEGORIES, GROWING, TEXTURES
+from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
 
 if TYPE_CHECKING:
-    from .records import Record, Records
+    from ..records import Record, Records
 
 #: Rows of Fig. 1 as far as there are records (the paper does not name its own), and which defect: Fig. 4 shows the first.
 _FIG1 = {"carpet": 0, "tile": 1, "wood": 0, "cable": 1, "hazelnut": 0, "metal_nut": 0}

@@ -14,10 +14,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DFRError
+from ..errors import DFRError
 
 if TYPE_CHECKING:
-    from .bench_cpu import Row
+    from .cpu import Row
 
 CPU_PARTS = ("features", "score", "metrics", "start-up", "training", "growth")
 ONLY = (*CPU_PARTS, "accuracy", "cuda")
@@ -45,14 +45,14 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise DFRError(f"out: {out} is a file; name a folder")
-    from .device import pick_device
+    from ..device import pick_device
 
     device = pick_device(args.device)
     if args.only == "cuda" and device.type != "cuda":
         raise DFRError("only: the part cuda needs a GPU; there is none here")
     out.mkdir(parents=True, exist_ok=True)
     if args.only == "accuracy":
-        from .bench_accuracy import run
+        from .accuracy import run
 
         run(out, device, quick=args.quick, data=args.data)
         return 0
@@ -60,12 +60,12 @@ def main(args: argparse.Namespace) -> int:
         parts: tuple[str, ...] = ("cuda",)
     else:
         parts = (args.only,) if args.only else CPU_PARTS
-    from . import bench_cpu, bench_cuda
-    from .bench_tools import load, machine
+    from . import cpu, cuda
+    from .tools import load, machine
 
     about: dict[str, Any] = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), **machine(), "quick": args.quick}
     loads, runs, seconds = [load()], [], {}
-    measured = {**bench_cpu.PARTS, "cuda": lambda quick: bench_cuda.measure(device, quick)}
+    measured = {**cpu.PARTS, "cuda": lambda quick: cuda.measure(device, quick)}
     for run_number in range(args.runs):
         rows: list[Row] = []
         for part in parts:
@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
         runs.append(rows)
         loads.append(load())
     if "growth" in parts:
-        from .bench_growth import run as growth
+        from .growth import run as growth
 
         started = time.perf_counter()
         about["growth"] = growth(out, args.quick)
@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
 
 def write(out: Path, name: str, about: dict[str, Any], runs: list[list[Row]]) -> None:
     """NAME.json and NAME.md in the folder ``out``; the table is printed, too."""
-    from .files import write_text
+    from ..files import write_text
 
     rows = [
         {

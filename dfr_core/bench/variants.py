@@ -1,6 +1,6 @@
 """The things that `dfr bench` compares: the literal algebra, ours, the extension, and the bare backbone.
 
-``python -m dfr_core.bench_variants NAME LAYERS BATCH SIDE`` prints the peak memory of one of them, in MiB above the
+``python -m dfr_core.bench.variants NAME LAYERS BATCH SIDE`` prints the peak memory of one of them, in MiB above the
 models, measured in a process of its own.
 """
 
@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import scoring
-from .backbone import feature_dimension
-from .bench_tools import PeakMemory
-from .cae import CAE
-from .errors import DFRError
-from .extract import Extractor
-from .projected import ProjectedCAE, Projection
-from .regional import literal_features
-from .settings import Settings
+from .. import scoring
+from ..backbone import feature_dimension
+from ..cae import CAE
+from ..errors import DFRError
+from ..extract import Extractor
+from ..projected import ProjectedCAE, Projection
+from ..regional import literal_features
+from ..settings import Settings
+from .tools import PeakMemory
 
 LATENT = 200  # c_d of the paper's order of size at 12 layers
 COMPONENTS = 256
@@ -123,7 +123,7 @@ def peak_memory(name: str, layers: str, batch: int = 1, side: int = 256) -> floa
     if sys.platform != "linux":
         return None
     command = [sys.executable, "-m", __spec__.name, name, layers, str(batch), str(side)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     if done.returncode:
         raise DFRError(f"bench: measuring the memory of {name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return float(done.stdout)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figures import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, Drawing, title
+from .drawing import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, Drawing, title
 from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, scale_set, stamp, training
-from .paper_numbers import GROWING, TABLE_I
+from ..paper_numbers import GROWING, TABLE_I
 
 if TYPE_CHECKING:
-    from .records import Records
+    from ..records import Records
 
 #: A colour, a marker and a dash for each of up to ten lines: told apart without colour, too.
 _LINES = (

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import paper_numbers as paper
-from .figures import csv_text
-from .files import write_text
+from .. import paper_numbers as paper
+from .drawing import csv_text
+from ..files import write_text
 from .measured import GROUPS, METRICS, Missing, Spread, by_seed, cube, first, incomplete, nice, stamp, synthetic, training
 
 if TYPE_CHECKING:
-    from .records import Record, Records
+    from ..records import Record, Records
 
 
 @dataclass

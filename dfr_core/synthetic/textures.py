@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .synthetic_engine import (
+from .engine import (
     Array,
     Picture,
     X,

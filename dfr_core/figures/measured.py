@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .paper_numbers import CATEGORIES, OBJECTS, TEXTURES
-from .records import Records
+from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
+from ..records import Records
 
 if TYPE_CHECKING:
-    from .records import Record
+    from ..records import Record
 
 GROUPS: dict[str, tuple[str, ...]] = {"textures": TEXTURES, "objects": OBJECTS, "all": CATEGORIES}
 METRICS = {"roc_auc": "ROC-AUC", "pro_auc": "PRO-AUC"}

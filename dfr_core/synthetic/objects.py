@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .synthetic_long import capsule, pill, screw, toothbrush, transistor, zipper
-from .synthetic_round import bottle, cable, hazelnut, metal_nut
+from .long import capsule, pill, screw, toothbrush, transistor, zipper
+from .round import bottle, cable, hazelnut, metal_nut
 
 OBJECTS = {
     "bottle": (bottle, ("broken_large", "broken_small", "contamination")),

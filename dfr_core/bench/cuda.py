@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import torch
 
-from . import scoring
-from .bench_cpu import Row, normal_images, projected_settings
-from .bench_tools import backbone_flops, cae_flops, peak_flops, synchronise
-from .bench_variants import LATENT, Variants
-from .device import arithmetic
-from .metrics import pro_auc, roc_auc
-from .settings import Settings
+from .. import scoring
+from ..device import arithmetic
+from ..metrics import pro_auc, roc_auc
+from ..settings import Settings
+from .cpu import Row, normal_images, projected_settings
+from .tools import backbone_flops, cae_flops, peak_flops, synchronise
+from .variants import LATENT, Variants
 
 LAYER_SETS = ("12", "9:12", "5:12", "3:12", "1:12")  # Table VI
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -114,8 +114,8 @@ def training(device: torch.device, quick: bool) -> list[Row]:
 
     The metrics of each on a synthetic category (embedded edition's test images) say what the precision changes.
     """
-    from .detector import DFR
-    from .editions import edition
+    from ..detector import DFR
+    from ..editions import edition
 
     epochs, n = (2, 16) if quick else (EPOCHS, IMAGES)
     images, test = normal_images(n), edition("embedded").category("leather").load_test(256)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backbone import BLOCKS, channels
-from .cae import layer_widths
-from .settings import parse_layers
+from ..backbone import BLOCKS, channels
+from ..cae import layer_widths
+from ..settings import parse_layers
 
 
 def alternate(variants: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool = True) -> dict[str, float]:

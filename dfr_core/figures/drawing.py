@@ -1,7 +1,7 @@
 """What all figures share: style, the stamp, and writing PNG, SVG and CSV so that equal records give equal bytes.
 
-The figures themselves are pure functions of records, ``draw(records) -> Drawing``, in ``figure_curves``,
-``figure_maps`` and ``figure_pipeline``; :func:`functions` names them.
+The figures themselves are pure functions of records, ``draw(records) -> Drawing``, in ``curves``,
+``maps`` and ``pipeline``; :func:`functions` names them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .files import replacing, write_text
+from ..files import replacing, write_text
 
 if TYPE_CHECKING:
-    from .records import Records
+    from ..records import Records
 
 #: Okabe and Ito's palette, without yellow, which is too light for lines on white.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -227,17 +227,17 @@ def show(axes: Axes, image: np.ndarray) -> None:
 
 def functions() -> dict[str, Callable[[Records], Drawing]]:
     """Name of a figure -> the function that draws it."""
-    from . import figure_curves, figure_maps, figure_pipeline
+    from . import curves, maps, pipeline
 
     return {
-        "fig1": figure_maps.fig1,
-        "fig2": figure_pipeline.fig2,
-        "fig3": figure_pipeline.fig3,
-        "fig4": figure_maps.fig4,
-        "fig5": figure_curves.fig5,
-        "fig6": figure_curves.fig6,
-        "fig7": figure_curves.fig7,
-        "fig8": figure_curves.fig8,
-        "fig9": figure_maps.fig9,
-        "contact": figure_maps.contact,
+        "fig1": maps.fig1,
+        "fig2": pipeline.fig2,
+        "fig3": pipeline.fig3,
+        "fig4": maps.fig4,
+        "fig5": curves.fig5,
+        "fig6": curves.fig6,
+        "fig7": curves.fig7,
+        "fig8": curves.fig8,
+        "fig9": maps.fig9,
+        "contact": maps.contact,
     }

@@ -1,13 +1,13 @@
 """Six synthetic objects that are longer than wide: capsule, pill, screw, toothbrush, transistor, zipper.
 
-The recipes work as in :mod:`dfr_core.synthetic_round`.
+The recipes work as in :mod:`.round`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .synthetic_engine import (
+from .engine import (
     SIZE,
     Array,
     Picture,

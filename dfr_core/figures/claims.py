@@ -1,6 +1,6 @@
 """The claims of the paper's experiments, each with the measurement that tests it here and a verdict.
 
-How a verdict is reached is said in :mod:`dfr_core.verdicts` and, in short, in :data:`RULE`.
+How a verdict is reached is said in :mod:`.verdicts` and, in short, in :data:`RULE`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import paper_numbers as paper
+from .. import paper_numbers as paper
 from .measured import GROUPS, METRICS, Indexed, Missing, cube, first, nice, stamp, training
 from .tables import Table, not_comparable
 from .verdicts import FAILS, FASTER, HOLDS, UNKNOWN, above, below, every, interval, timed
 
 if TYPE_CHECKING:
-    from .records import Record, Records
+    from ..records import Record, Records
 
 #: The paper's words "a small margin" and "small degradations" as a number: its own are 0.017 to 0.032.
 SMALL = 0.05

@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
-from . import plotting
-from .figure_maps import outlined
-from .figures import BLUE, GREEN, MUTED, ORANGE, RED, Drawing, title
+from .. import plotting
+from .maps import outlined
+from .drawing import BLUE, GREEN, MUTED, ORANGE, RED, Drawing, title
 from .measured import Missing, first, nice, stamp
-from .paper_numbers import TABLE_I
+from ..paper_numbers import TABLE_I
 
 if TYPE_CHECKING:
-    from .records import Record, Records
+    from ..records import Record, Records
 
 _SHOWN = (1, 4, 8, 12)
 _COLOURS = {1: ORANGE, 4: GREEN, 8: BLUE, 12: RED}

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import claims, figures, tables
-from .errors import DFRError
-from .files import write_text
+from . import claims, drawing, tables
+from ..errors import DFRError
+from ..files import write_text
 from .measured import Indexed, Missing
 
 if TYPE_CHECKING:
-    from .records import Records
+    from ..records import Records
 
 log = logging.getLogger("dfr")
 
@@ -99,12 +99,12 @@ def draw(records: Records, out: Path, only: set[str] | None = None) -> list[Path
 
 
 def _makers() -> dict[str, Callable[[Records, Path], list[Path]]]:
-    drawn, tabled = figures.functions(), {**tables.functions(), "claims": claims.table}
+    drawn, tabled = drawing.functions(), {**tables.functions(), "claims": claims.table}
 
     def figure(item: str) -> Callable[[Records, Path], list[Path]]:
         def make(records: Records, out: Path) -> list[Path]:
-            with figures.style():
-                return figures.save(drawn[item](records), out, _NAMES.get(item, item))
+            with drawing.style():
+                return drawing.save(drawn[item](records), out, _NAMES.get(item, item))
 
         return make
 

@@ -21,23 +21,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from . import synthetic_objects, synthetic_textures
-from .errors import DFRError
-from .files import write_text
-from .synthetic_engine import camera, stream
+from ..errors import DFRError
+from ..files import write_text
+from . import objects, textures
+from .engine import camera, stream
 
 GENERATOR_VERSION = 1
 """Raised whenever any image comes out differently; part of the stamp of every data set."""
 
-TEXTURES = tuple(synthetic_textures.TEXTURES)
-OBJECTS = tuple(synthetic_objects.OBJECTS)
+TEXTURES = tuple(textures.TEXTURES)
+OBJECTS = tuple(objects.OBJECTS)
 CATEGORIES = TEXTURES + OBJECTS
 """The categories in the order of the paper's Table II."""
 
 SPLITS = ("train", "test")
 STAMP = ".synthetic.json"
 
-_RECIPES = {**synthetic_textures.TEXTURES, **synthetic_objects.OBJECTS}
+_RECIPES = {**textures.TEXTURES, **objects.OBJECTS}
 _PER_DEFECT = 100_000
 """Image numbers set apart for each defect type of a data set, so that no two images share a normal twin."""
 _LEAST_PIXELS, _ATTEMPTS = 24, 20

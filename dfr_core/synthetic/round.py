@@ -1,6 +1,6 @@
 """Four synthetic objects that are round from where the camera stands: bottle, cable, hazelnut, metal nut.
 
-The recipes work as in :mod:`dfr_core.synthetic_textures`: ``rng`` draws the normal image, ``flaw`` the defect.
+The recipes work as in :mod:`.textures`: ``rng`` draws the normal image, ``flaw`` the defect.
 A defect in the structure is made by drawing the whole scene once more with other parts and taking the
 pixels of those parts from it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .synthetic_engine import (
+from .engine import (
     Array,
     Picture,
     X,

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .backbone import feature_dimension
-from .bench_tools import alternate, backbone_bytes, backbone_flops, bandwidth, cae_flops, load, peak_flops
-from .bench_variants import Variants, peak_memory
+from ..backbone import feature_dimension
+from .tools import alternate, backbone_bytes, backbone_flops, bandwidth, cae_flops, load, peak_flops
+from .variants import Variants, peak_memory
 
 #: Panel -> axis label, and the points as arguments of Variants.
 PANELS = {
@@ -75,7 +75,7 @@ def draw(path: Path, numbers: dict[str, Any]) -> None:
     """The panels as one figure."""
     from matplotlib.figure import Figure
 
-    from .files import replacing
+    from ..files import replacing
 
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     axes = figure.subplots(2, 3).flat

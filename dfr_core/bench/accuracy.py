@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from .data import Category, fingerprint, load_category
-from .detector import DFR
-from .editions import edition
-from .errors import DFRError
-from .extract import CachedFeatures, Extractor
-from .files import write_text
-from .settings import Settings
+from ..data import Category, fingerprint, load_category
+from ..detector import DFR
+from ..editions import edition
+from ..errors import DFRError
+from ..extract import CachedFeatures, Extractor
+from ..files import write_text
+from ..settings import Settings
 
 #: Principal components for the slim network of the embedded edition (c_o 432); see docs/benchmark_notes.md for fewer.
 SLIM_COMPONENTS = 256
@@ -27,7 +27,7 @@ METRICS = ("roc_auc", "pro_auc")
 
 def run(out: Path, device: torch.device, *, quick: bool = False, data: str | None = None) -> list[dict[str, Any]]:
     """Fit both to every category and seed; write ``accuracy.json`` and ``accuracy.md`` into ``out``."""
-    from .synthetic import CATEGORIES
+    from ..synthetic import CATEGORIES
 
     size = edition("quick" if quick else "embedded")
     categories = [(f"synthetic {name}", size.category(name)) for name in CATEGORIES[: 1 if quick else None]]

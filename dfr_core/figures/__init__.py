@@ -1,0 +1,1 @@
+"""Figures and tables of the paper as pure functions of records; :mod:`.gallery` draws them all."""
