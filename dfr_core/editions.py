@@ -92,12 +92,12 @@ _SLIM = Settings(
     pca_samples=8192,
     learning_rate=2e-3,
     schedule="onecycle",
-    positions=128,
-    steps=100,
+    positions=64,
+    steps=200,
 )
 
 EDITIONS = {
-    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 50}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
+    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 100}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
     "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width"),
     "paper": Edition("paper", Settings(), 0, 0, 0, "MVTec AD", "ImageNet VGG19, full width"),
 }
