@@ -60,13 +60,20 @@ def draw(image: np.ndarray, cosine: np.ndarray, row: int, column: int, field: tu
     if field:
         a, b, c, d = field
         ImageDraw.Draw(marked).rectangle((c, a, d - 1, b - 1), outline=SEEN, width=2)
+    middle = (left + times / 2 - 0.5, top + times / 2 - 0.5)
     for picture in (marked, coloured):
-        pen = ImageDraw.Draw(picture)
-        pen.rectangle((left - 4, top - 4, left + times + 3, top + times + 3), outline=(255, 255, 255), width=2)
-        pen.rectangle((left - 2, top - 2, left + times + 1, top + times + 1), outline=INK, width=2)
+        _cross_hair(ImageDraw.Draw(picture), middle, near=times / 2 + 4)
     bar = caption(colour_bar(image.shape[0], _table("inferno"), "+1", "-1"), "")
     right = side_by_side(caption(np.asarray(coloured), "cosine similarity to it"), bar, gap=0)
     return side_by_side(caption(np.asarray(marked), "the position, and what it sees"), right, gap=8)
+
+
+def _cross_hair(pen: ImageDraw.ImageDraw, middle: tuple[float, float], near: float) -> None:
+    """Four strokes that point at a position and leave it and its neighbours visible."""
+    x, y = middle
+    for colour, width in (((255, 255, 255), 4), (INK, 2)):
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            pen.line((x + dx * near, y + dy * near, x + dx * (near + 10), y + dy * (near + 10)), fill=colour, width=width)
 
 
 def summary(cosine: np.ndarray, layers: Sequence[int], channels: int) -> str:

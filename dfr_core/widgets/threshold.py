@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..plotting import heat, side_by_side
-from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
+from .charts import GREY, INK, Axis, Chart, Curve, caption
 from .common import FunctionView, select, stops, view
 
 HIT, MISS, FALSE_ALARM = (86, 180, 233), (230, 159, 0), (204, 121, 167)
@@ -64,7 +64,7 @@ def histogram(normal: np.ndarray, anomalous: np.ndarray, size: tuple[int, int] =
     return Chart(
         Axis("anomaly score", low, high, ticks),
         Axis("root of the share of pixels in a bin", 0, top, marks),
-        [Curve(middles, shares[0], BLUE, "normal, training", "area"), Curve(middles, shares[1], VERMILION, "defects, test")],
+        [Curve(middles, shares[0], GREY, "normal, training", "area"), Curve(middles, shares[1], INK, "defects, test")],
         size=size,
     )
 

@@ -34,7 +34,12 @@
 # | `embedded` | more of them, longer training | the same | minutes; the default when you run a notebook |
 # | `paper` | MVTec AD, which you must download | VGG19 trained on ImageNet | a GPU; the numbers of the paper |
 #
-# Choose with the environment variable `DFR_EDITION` before you start Jupyter.
+# Choose with the environment variable `DFR_EDITION` before you start Jupyter. In another edition than `quick` your numbers differ from the
+# saved ones.
+#
+# Three helpers come with it. `verdict(claim, test)` prints *yes*, or stops the notebook where a claim does not hold, which can happen once
+# you change a setting. `show` draws pictures side by side. `check` judges an exercise: *not attempted*, *right*, or *not yet* with a hint.
+# In an exercise put your code where the cell says so and run it again; write your prediction down first.
 
 # %%
 from dfr_core.course import check, show, start, verdict

@@ -16,7 +16,7 @@
 # - compute the size and the depth of the regional features for any image, mean filter and set of layers;
 # - explain why a feature for a few pixels knows about a far larger area;
 # - say how the core gets the same numbers without ever enlarging a map;
-# - read a map of cosine similarities, and tell what adding a scale changes in it.
+# - read a map of cosine similarities, and tell what adding a scale (the map of one more layer) changes in it.
 #
 # **Runtime:** about 10 s and 900 MiB in the quick edition on 2 CPU cores, 1 minute in the paper edition on a GPU. Download: none.
 
@@ -93,8 +93,7 @@ show(image[0], *(aligned[layer].mean(0) for layer in chosen), titles=titles, wid
 
 # %% [markdown]
 # All of them now lie over the image pixel for pixel; the deeper the layer, the larger the squares of equal value.
-
-# %% [markdown]
+#
 # ## Section III-B, Eq. 2: aggregate
 #
 # A mean filter then slides over each aligned map:
@@ -124,6 +123,10 @@ print(
     f"{h} x {w} pixels, filter {kernel} x {kernel}, stride {stride}: {h_o} x {w_o} regional features"
 )
 
+# %% [markdown]
+# The core's version of both steps is `Generator`. It keeps its maps with the channels last, `[N, h_o, w_o, c_l]`, and does not write the
+# copies of coarse maps out unless asked (`.expand()`; the reason comes below). So we reorder the axes before we compare.
+
 # %%
 from dfr_core.regional import Generator
 
@@ -144,7 +147,8 @@ verdict("and so is the size of the regional feature map", h_o == w_o == paper["h
 #
 #     f(x) = cat(φ̄_1(x), φ̄_2(x), ..., φ̄_L(x))          c_o = Σ c_l          (Eq. 3)
 #
-# Now all maps have one size and can be stacked. At each position (i, j) stands one long vector f(i, j): the **regional feature**.
+# Now all maps have one size and can be stacked. At each position (i, j) stands one long vector f(i, j): the **regional feature**. Here f
+# has its channels first, as PyTorch's maps do; from notebook 04 on they are last, as in the core.
 
 # %%
 f = torch.cat(list(aggregated.values()))
@@ -177,6 +181,12 @@ rows = [(layer, paper_table_1[layer - 1], theory[layer].size, widths[layer]) for
 print(table(rows, head=("layer", "Table I", "one unit sees", "the regional feature sees")))
 verdict("receptive fields as in Table I", all(row[1] == row[2] for row in rows))
 
+# %% [markdown]
+# In a picture, for the regional feature in the middle. Its rows and columns have the number 32, and `fields[layer][32]` holds the first
+# pixel that it sees and one past the last.
+
+# %%
+
 figure, axis = plt.subplots(figsize=(4.6, 4.6))
 axis.imshow(image[0].permute(1, 2, 0))
 for k, layer in enumerate(layers):
@@ -184,21 +194,23 @@ for k, layer in enumerate(layers):
     colour = plt.cm.viridis(k / len(layers))
     corner, side = (first - 0.5, first - 0.5), last - first
     axis.add_patch(plt.Rectangle(corner, side, side, fill=False, color=colour, lw=1.5))
-axis.set_title("one regional feature: its scales, layer by layer")
+    if layer in (4, 8, 9, 10, 12):  # the smallest frames have no room for a name
+        axis.text(first + 2, first + 7, layer, color=colour, fontsize=8)
+axis.set_title("what one regional feature sees, layer by layer")
 axis.set_axis_off()
 plt.show()
 
 # %% [markdown]
 # From the innermost frame outwards: the same place seen by deeper and deeper layers. This is why the features are called multi-scale,
 # and why one vector can hold both the grain of a surface and the shape around it.
-
-# %% [markdown]
+#
 # ## Why aggregate? Two reasons the paper gives
 #
 # **It smooths.** A mean over a block changes less under noise than its pixels do. We add camera noise to the image and compare how
 # much the aligned and the aggregated maps change, relative to their size. Only maps with several units a block can profit.
 
 # %%
+# Camera noise with a standard deviation of 16 of the 255 grey levels.
 noise = 16 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
 noisy = (image + noise).round().clamp(0, 255).byte()
 
@@ -232,7 +244,7 @@ verdict(
 # **It sets the size.** The stride decides how many regional features there are, and everything after this step costs in proportion.
 
 # %%
-choices = [(4, 4), (4, 2), (8, 8), (1, 1)]
+choices = [(4, 4), (8, 8), (1, 1)]
 shapes = [Generator(k, s).shape((h, w)) for k, s in choices]
 rows = [
     (f"filter {k}, stride {s}", rows, columns, rows * columns)
@@ -246,21 +258,24 @@ print(table(rows, head=("", "h_o", "w_o", "regional features")))
 # ## The same numbers without enlarging anything
 #
 # Eq. 1 to the letter is wasteful: it copies each unit of a coarse map many times, only to average the copies. But resizing and mean
-# filtering are linear, and they treat rows and columns alike. So both together are one small matrix A for each axis, φ̄ = A φ Aᵀ. The
-# core asks for that matrix (`axis_operator`) and looks at it:
+# filtering are linear, and they treat rows and columns alike. So for each channel both together are two small matrices, φ̄ = R φ Cᵀ: R of
+# [h_o, h_l] for the rows and C of [w_o, w_l] for the columns, the same one in a square image. The core asks for that matrix
+# (`axis_operator`) and looks at it. Here are its first eight rows for maps of three sizes:
 
 # %%
 operators = {size: axis_operator(size, h, kernel, stride) for size in (256, 64, 32)}
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.6), width_ratios=[2.2, 1, 1])
 for axis, (size, matrix) in zip(axes, operators.items()):
-    axis.imshow(matrix[:8, : 8 * size // 64], cmap="cividis", vmin=0, vmax=1)
-    axis.set_title(f"map of {size}: a row holds {float(matrix[0].max()):g}")
+    axis.imshow(matrix[:8, : 8 * size // 64], cmap="cividis", vmin=0, vmax=0.5)
+    axis.set_title(f"{size} units → {h_o}")
     axis.set(xlabel="unit of the map", ylabel="regional feature")
+    axis.xaxis.set_major_locator(plt.MultipleLocator(4 if size == 256 else 2))
 figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Left to right: a mean over four units, no change, and a copy (two regional features read the same unit). A copy need not be made
+# Blue is zero. Left to right: a mean over four units (each entry is one quarter), no change, and a copy (two regional features read the
+# same unit; the entries are one). A copy need not be made
 # before somebody reads it, so the core keeps coarse maps as they are. What that saves:
 
 # %%
@@ -298,7 +313,7 @@ def cosine_to(f, i, j):
 
 
 rows, columns = mask.nonzero(as_tuple=True)
-i, j = int(rows.float().mean()) // 4, int(columns.float().mean()) // 4
+i, j = int(rows.float().mean()) // stride, int(columns.float().mean()) // stride  # the defect's middle
 different = f - f.mean((1, 2), keepdim=True)
 naive = cosine_to(different, i, j)
 
@@ -342,15 +357,20 @@ verdict("another position, another map", not np.allclose(elsewhere, fast, atol=0
 Image(png(cosine.draw(picture, fast, i, j, seen)))
 
 # %% [markdown]
-# The defect is like itself and unlike most of the leather around it. Can we turn this into a detector? Call a position *typical* if
-# its feature points the way of the image's mean feature - this time of the features as they are.
+# With all twelve scales few places stay alike. Those of the defect exceed a similarity of 0.3 more often than the rest, as the numbers
+# below say; by eye the difference is small, because the vector also holds what a far larger piece of leather around it looks like.
+#
+# Can we turn this into a detector? Call a position *typical* if its feature points the way of the image's mean feature - this time of
+# the features as they are.
 
 # %%
 typical = F.cosine_similarity(f, f.mean((1, 2))[:, None, None], dim=0)  # [h_o, w_o]
 at_defect = F.max_pool2d(mask[None].float(), 4)[0] > 0
-show(image[0], typical, titles=["image", "how typical (bright: very)"])
+show(image[0], mask, typical, titles=["image", "ground truth", "how typical (bright: very)"], width=2.6)
 alike = torch.from_numpy(fast) > 0.3
 shares = alike[at_defect].float().mean(), alike[~at_defect].float().mean()
+print(f"similar to the defect's middle: {shares[0]:.0%} of the defect's places", end=", ")
+print(f"{shares[1]:.0%} of the others")
 verdict("the defect resembles itself more often than the rest", shares[0] > shares[1])
 least = typical[at_defect].mean() < typical[~at_defect].mean()
 verdict("the defect is less typical than the rest", least)
@@ -362,24 +382,28 @@ verdict("the defect is less typical than the rest", least)
 # %% [markdown]
 # ### Exercise 3.1 · How many regional features?
 #
-# Predict first: with a filter of 4 and a stride of 2, are there twice as many rows as with a stride of 4, or one less than that?
-# Then write the formula, for one side of the image.
+# Someone wants at least n rows of regional features. Predict first: for 65 rows instead of 64 of 256 pixels, must the stride of the 4 x 4
+# filter become larger or smaller than 4? Then turn the formula for h_o around: write the largest stride that still gives n rows (n ≥ 2).
 
 
 # %%
-def side(size, kernel, stride):
-    """Rows (or columns) of regional features for so many pixels."""
+def largest_stride(size, kernel, n):
+    """The largest stride at which a filter fits at least n times into so many pixels."""
     # BEGIN SOLUTION
-    return (size - kernel) // stride + 1
+    return (size - kernel) // (n - 1)
     # END SOLUTION
 
 
-cases = [(256, 4, 4), (256, 4, 2), (256, 8, 8), (100, 7, 3), (5, 5, 2)]
+cases = [(256, 4, 64), (256, 4, 65), (256, 8, 30), (100, 7, 3), (6, 5, 2)]
 check(
     "3.1",
-    side,
-    lambda g: all(g(size, k, s) == Generator(k, s).shape((size, size))[0] for size, k, s in cases),
-    "the last filter that fits starts at size - kernel: count the strides that lead there, and the first place",
+    largest_stride,
+    lambda g: all(
+        Generator(k, g(size, k, n)).shape((size, size))[0] >= n
+        and Generator(k, g(size, k, n) + 1).shape((size, size))[0] < n
+        for size, k, n in cases
+    ),
+    "n filters start at 0, stride, ..., (n - 1) · stride, and the last one must end within the image",
     probe=cases[0],
 )
 
@@ -463,8 +487,7 @@ print(table(comparison, head=("", "ours", "paper", "difference")))
 # - A regional feature stands for a small block and knows as much of its surroundings as its deepest layer sees.
 # - Aggregation smooths the finest maps and sets how many features there are.
 # - Alignment and aggregation are one small matrix an axis; the core never makes the large maps.
-
-# %% [markdown]
+#
 # ## Deviations
 #
 # The paper aligns by nearest neighbours. The authors' public code interpolates bilinearly, corner to corner, and keeps the border that
