@@ -105,10 +105,12 @@ class VGG19(nn.Module):
                 if layer == layers[-1]:
                     return
 
-    def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) of the weights, the same on every machine."""
+    def fingerprint(self, last: int = N_LAYERS) -> str:
+        """SHA-256 (16 hex digits) of the normalisation and of the weights up to layer ``last``, the same on every machine."""
+        used = [name for name, module in self.stack.named_children() if isinstance(module, nn.Conv2d)][:last]
+        weights = [(name, tensor) for name, tensor in sorted(self.stack.state_dict().items()) if name.split(".")[0] in used]
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.stack.state_dict().items()):
+        for name, tensor in [("mean", self.mean), ("std", self.std), *weights]:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -40,7 +40,7 @@ class CAE(nn.Module):
         self.c_o, self.c_d = c_o, c_d
         stack: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, too
             c_in = c_o
             for number, c_out in enumerate(layer_widths(c_o, c_d, hidden), start=1):
                 stack.append(nn.Linear(c_in, c_out))

@@ -21,6 +21,7 @@ Every mistake in the data raises :class:`DFRError` that names the file and says 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import struct
@@ -40,6 +41,7 @@ from .paper_numbers import CATEGORIES, OBJECTS, TEXTURES  # noqa: F401 (the data
 
 PathLike = str | os.PathLike
 T = TypeVar("T")
+log = logging.getLogger("dfr")
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -343,7 +345,10 @@ def _load_sample(sample: Sample, size: int) -> tuple[np.ndarray, np.ndarray | No
         raise DFRError(f"{sample.mask}: wrong mask size {sizes}; draw the mask on the image itself")
     if sample.defect == GOOD and mask.any():
         raise DFRError(f"{sample.mask}: marks a defect in {sample.path}, which is among the good images; move it or remove the mask")
-    return image, _resize_mask(mask, size)
+    small = _resize_mask(mask, size)
+    if mask.any() and not small.any():
+        log.warning("%s: the defect vanishes at %d pixels, so its image counts as normal; use a larger image_size", sample.mask, size)
+    return image, small
 
 
 # ------------------------------------------------------------------------------------------ finding the files

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from . import __version__, scoring
+from .backbone import feature_dimension
 from .cae import CAE, latent_dimension
 from .data import fingerprint
 from .device import arithmetic, full_precision, memory_budget, pick_device
@@ -29,7 +30,7 @@ from .metrics import pro_auc, roc_auc
 from .projected import ProjectedCAE, ProjectedFeatures, Projection
 from .regional import RegionalFeatures
 from .regions import connected_regions
-from .settings import Settings
+from .settings import Settings, parse_layers
 from .train import Checkpoint, Progress, reconstruction_loss, run_name, train
 
 FORMAT = "dfr-model"
@@ -97,7 +98,11 @@ class DFR:
         budget = memory_budget(self.device) if self.memory_gb is None else int(min(self.memory_gb * 2**30, 2**62))
         with arithmetic(self.settings.precision, self.device):
             source = feature_source(self.extractor, images, budget)
-        return self.fit_features(source, data, tuple(images.shape[-2:]), checkpoint=checkpoint)
+        self.fit_features(source, data, tuple(images.shape[-2:]), checkpoint=checkpoint)
+        if any(len(spans) > 1 for spans in self.extractor.tiles(tuple(images.shape[-2:]))):
+            with torch.inference_mode():  # tiles round differently: the thresholds must come from the way that scores
+                self._keep_tail(self.maps(images))
+        return self
 
     def fit_features(
         self, source: CachedFeatures | StreamedFeatures, data: str, image_size: tuple[int, int], *, checkpoint: str | Path | None = None
@@ -124,6 +129,7 @@ class DFR:
             with torch.inference_mode():
                 samples = sample(source, s.pca_samples, s.seed, s.pca_images)
             self.c_o_ = samples.shape[1]
+            self._check_channels("source: its features have")
             with full_precision(self.device):
                 self.c_d_ = min(s.latent_dim or latent_dimension(samples, s.variance), self.c_o_)
                 projection = Projection.fit(samples, s.projection, s.seed) if s.projection else None
@@ -131,14 +137,15 @@ class DFR:
                 self.c_d_ = min(self.c_d_, len(projection.basis))
                 self._model = ProjectedCAE(projection, self.c_d_, s).to(self.device)
                 with torch.inference_mode():
-                    rows = torch.cat([self._project(batch) for batch in source.batches()])
-                training: Any = ProjectedFeatures(rows.clone())  # a clone made outside inference mode may take part in autograd
+                    parts = [self._project(batch) for batch in source.batches()]
+                training: Any = ProjectedFeatures(torch.cat(parts))  # joined outside inference mode, they may take part in autograd
+                del parts
             else:
                 self._model = CAE(self.c_o_, self.c_d_, s.hidden, s.batch_norm, s.seed).to(self.device)
                 training = source
             with full_precision(self.device):
                 self._initialise(samples)
-            self.weights_fingerprint_ = self.extractor.backbone.fingerprint()
+            self.weights_fingerprint_ = self.extractor.backbone.fingerprint(parse_layers(s.layers)[-1])
             self.data_fingerprint_ = data
             run = Checkpoint(Path(checkpoint), run_name(s, data, self.weights_fingerprint_)) if checkpoint else None
             with _bar(self.progress) as tell:
@@ -167,8 +174,12 @@ class DFR:
         return self._extractor
 
     def use_extractor(self, extractor: Extractor) -> DFR:
-        """Share a backbone that exists already instead of building one."""
-        self._extractor = extractor
+        """Share a backbone that exists already instead of building one; the layers stay those of the settings.
+
+        Raises:
+            DFRError: the backbone ends before one of them.
+        """
+        self._extractor = extractor.select(parse_layers(self.settings.layers))
         return self
 
     def _loss(self, model: nn.Module, rows: Tensor) -> Tensor:
@@ -205,7 +216,7 @@ class DFR:
 
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
-        """The same from uint8 [N, 3, H, W] to a tensor on the device."""
+        """The same from uint8 [N, 3, H, W] to a tensor on the device: an inference tensor, so clone it before changing it in place."""
         self._fitted()
         with arithmetic(self.settings.precision, self.device):
             regional = self.extractor.scores(images, self._regional)
@@ -213,7 +224,7 @@ class DFR:
 
     @torch.inference_mode()
     def regional_map(self, features: RegionalFeatures) -> Tensor:
-        """Anomaly maps at the resolution of the regional features (Eq. 5): [N, h_o, w_o]."""
+        """Anomaly maps at the resolution of the regional features (Eq. 5): [N, h_o, w_o], an inference tensor."""
         self._fitted()
         return self._regional(features)
 
@@ -230,7 +241,7 @@ class DFR:
 
     @torch.inference_mode()
     def reconstruct(self, f: Tensor) -> Tensor:
-        """The reconstruction f-hat of regional features [..., c_o] (III-C)."""
+        """The reconstruction f-hat of regional features [..., c_o] (III-C), an inference tensor."""
         self._fitted()
         if isinstance(self._model, ProjectedCAE):
             return self._model.reconstruct(f)
@@ -243,11 +254,25 @@ class DFR:
         return cae.architecture()
 
     def adopt(self, model: CAE | ProjectedCAE) -> DFR:
-        """Use an autoencoder made elsewhere; maps work, thresholds and saving need :meth:`fit`."""
+        """Use an autoencoder made elsewhere; maps work, thresholds and saving need :meth:`fit`.
+
+        Raises:
+            DFRError: it is for another number of channels than the layers of the settings have.
+        """
         self.normal_tail_ = None
         self._model = model.to(self.device).eval()
         self.c_o_, self.c_d_ = (model.projection.mean.numel(), model.cae.c_d) if isinstance(model, ProjectedCAE) else (model.c_o, model.c_d)
+        try:
+            self._check_channels("model: is for")
+        except DFRError:
+            self._model = None
+            raise
         return self
+
+    def _check_channels(self, found: str) -> None:
+        expected = feature_dimension(self.settings.layers, self.settings.width)
+        if self.c_o_ != expected:
+            raise DFRError(f"{found} {self.c_o_} channels, but layers {self.settings.layers!r} have {expected}")
 
     def threshold(self, fpr: float = 0.005) -> float:
         """The segmentation threshold for an acceptable FPR on the training images (III-D).

@@ -22,9 +22,9 @@ import torch
 from . import scoring
 from .backbone import build_backbone, channels, feature_dimension
 from .cae import CAE
-from .data import Category, load_category, statistics
+from .data import Category, available, load_category, statistics
 from .detector import DFR, evaluation, versions
-from .device import memory_budget, pick_device
+from .device import arithmetic, memory_budget, pick_device
 from .editions import Edition
 from .extract import Extractor, feature_source
 from .receptive_field import conv_fields, regional_field
@@ -99,17 +99,18 @@ class Laboratory:
             **more,
         }
 
-    def key(self, kind: str, **about: Any) -> str:
-        """Key of a record: what was asked, on which data, weights and code."""
+    def key(self, kind: str, after: tuple[str, ...] = (), **about: Any) -> str:
+        """Key of a record: what was asked, on which data, weights and code, and which other records it builds on."""
         category, seed = about.get("category"), about.get("seed", self.settings.seed)
         return key_of(
             "-".join([kind, *(str(v) for v in about.values())]),
             kind=kind,
             about=about,
             settings=asdict(replace(self.settings, seed=seed)),
-            data=[_data_fingerprint(self.root, c) for c in ([category] if category else categories_of(self.root))],
+            data=[_data_fingerprint(self.root, c) for c in ([category] if category else available(self.root))],
             weights=_weights_fingerprint(self.settings.weights, self.settings.width, seed),
             code=code_version(),
+            after=after,
             # Speed is the machine's as much as the method's.
             device=device_in_words(self.device) if kind == "speed" else "",
         )
@@ -155,11 +156,16 @@ def plan(lab: Laboratory, items: set[str], categories: tuple[str, ...], seeds: i
     return jobs
 
 
-def speed_jobs(lab: Laboratory, items: set[str]) -> list[Job]:
-    """Timings, to be run one by one when nothing else is running (IV-C3)."""
+def speed_jobs(lab: Laboratory, items: set[str], jobs: list[Job]) -> list[Job]:
+    """Timings, to be run one by one when all ``jobs`` are done and nothing else is running (IV-C3)."""
     if not any("speed" in NEEDS[item][1] for item in items):
         return []
-    return [_single(lab, "speed", layers=layers, padding="reflect") for layers in SHRINKING]
+    timings = []
+    for layers in SHRINKING:
+        about = {"layers": layers, "padding": "reflect"}
+        after = tuple(sorted(key for job in jobs if ("padding", "reflect") in job.about for what, key, _ in job.records if what == layers))
+        timings.append(Job("speed", (*about.items(), ("after", after)), (("", lab.key("speed", after, **about), _cost(lab, "1")),)))
+    return timings
 
 
 def _single(lab: Laboratory, kind: str, **about: Any) -> Job:
@@ -179,10 +185,12 @@ def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None
     threads = torch.get_num_threads()
     torch.set_num_threads(lab.threads)
     try:
-        for key, record in _MAKERS[job.kind](lab, dict(job.about), missing):
-            lab.store.put(key, record)
-            if tell:
-                tell(key)
+        # Features are extracted outside DFR.fit, too; without this CUDA would convolve in TF32.
+        with arithmetic(lab.settings.precision, pick_device(lab.device)):
+            for key, record in _MAKERS[job.kind](lab, dict(job.about), missing):
+                lab.store.put(key, record)
+                if tell:
+                    tell(key)
     finally:
         torch.set_num_threads(threads)
 
@@ -232,9 +240,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
                 metrics={k: result[k] for k in ("roc_auc", "pro_auc", "image_roc_auc")},
                 counts=result["counts"] | {"train_images": len(train_images)},
                 thresholds={"0": detector.threshold(0), "0.005": detector.threshold(0.005)},
-                normal_fpr={fpr: float((maps[good] > detector.threshold(float(fpr))).float().mean()) for fpr in ("0", "0.005")}
-                if good
-                else {},
+                normal_fpr=_normal_fpr(maps[good], detector),
                 seconds={
                     "extract_shared": round(extraction, 3),
                     "fit": round(fitted - started, 3),
@@ -247,8 +253,8 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
                 "border_profile": border_profile(regional[good].cpu().numpy()) if good else np.zeros(0, np.float32),
             },
         )
-        checkpoint.unlink(missing_ok=True)
         yield key, record
+        checkpoint.unlink(missing_ok=True)  # not before the record is on the disk
 
 
 def _normal_fpr(maps: torch.Tensor, detector: DFR) -> dict[str, float]:
@@ -357,8 +363,7 @@ def _speed(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tup
     The weights do not change the time, so the CAE is a fresh one of the size that the trainings of this
     layer set came to (their median c_d).
     """
-    trained = [lab.store.get(file.stem) for file in lab.results.glob(f"training-*-{about['padding']}-*.json")]
-    sizes = [r.about["c_d"] for r in trained if r.about["layers"] == about["layers"] and r.about["code"] == code_version()]
+    sizes = [record.about["c_d"] for record in lab.store.load(about.pop("after"))]
     settings = replace(lab.settings, padding=about["padding"], layers=about["layers"])
     c_o = feature_dimension(about["layers"], settings.width)
     c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
@@ -372,7 +377,14 @@ def _speed(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tup
         detector.maps(image).cpu()  # reading the map back waits for the device
         times.append(time.perf_counter() - started)
     seconds = float(np.median(times[3:]))
-    more = {"fps": 1 / seconds, "batch": 1, "c_o": c_o, "c_d": c_d, "load": os.getloadavg()[0], "seed": settings.seed}
+    more = {
+        "fps": 1 / seconds,
+        "batch": 1,
+        "c_o": c_o,
+        "c_d": c_d,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "seed": settings.seed,
+    }
     yield wanted[0][1], Record(lab.about("speed", **about, **more))
 
 
@@ -397,14 +409,6 @@ def device_in_words(name: str) -> str:
     """The device for a record."""
     device = pick_device(name)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
-
-
-def categories_of(root: Path) -> tuple[str, ...]:
-    """The categories of a data set, in the paper's order where the paper has them."""
-    from .data import CATEGORIES, available
-
-    found = available(root)
-    return tuple(c for c in CATEGORIES if c in found) + tuple(c for c in found if c not in CATEGORIES)
 
 
 @lru_cache(maxsize=64)

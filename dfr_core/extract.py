@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .backbone import build_backbone
+from .errors import DFRError
 from .receptive_field import conv_fields
 from .regional import Generator, RegionalFeatures, RegionalMap
 from .settings import Settings, parse_layers
@@ -33,6 +34,7 @@ class Extractor:
 
     def __init__(self, settings: Settings, device: torch.device) -> None:
         self.layers = parse_layers(settings.layers)
+        self.built = self.layers[-1]
         self.keep_padding = settings.keep_padding
         self.device = device
         self.backbone = build_backbone(
@@ -45,7 +47,10 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> RegionalFeatures:
-        """uint8 images [N, 3, H, W] -> their regional features; on CUDA in one batch."""
+        """uint8 images [N, 3, H, W] -> their regional features; on CUDA in one batch.
+
+        They are inference tensors, as are those of :meth:`all`: clone them before training on them as they are.
+        """
         if self.device.type == "cpu" and len(images) > self.batch:
             return self.all(images)
         images = images.to(self.device)
@@ -108,7 +113,13 @@ class Extractor:
         return spans(h, tile, halo, unit), spans(w, tile, halo, unit)
 
     def select(self, layers: Sequence[int]) -> Extractor:
-        """The same backbone, fewer layers."""
+        """The same backbone, other layers.
+
+        Raises:
+            DFRError: the backbone ends before one of them.
+        """
+        if max(layers) > self.built:
+            raise DFRError(f"layers: {max(layers)} is beyond layer {self.built}, where this backbone ends; build one for all layers wanted")
         other = copy.copy(self)
         other.layers = tuple(layers)
         return other

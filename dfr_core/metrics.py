@@ -113,7 +113,10 @@ def _native(values: Array) -> Array:
 def _checked(scores: Array, masks: Array, limit: float = 1.0, maps: bool = False) -> tuple[Array, Array]:
     """Scores and boolean masks as NumPy arrays, or as tensors on the CUDA device of ``scores``; user mistakes raised."""
     scores = _native(scores)
-    masks = torch.as_tensor(masks, device=scores.device) if _library(scores) is torch else _native(masks)
+    if _library(scores) is torch:
+        masks = torch.as_tensor(masks, device=scores.device)
+    else:
+        masks = _native(masks.cpu() if isinstance(masks, torch.Tensor) else masks)
     if scores.shape != masks.shape:
         raise DFRError(f"masks: shape {tuple(masks.shape)} is not that of the scores, {tuple(scores.shape)}; resize one to the other")
     if maps and scores.ndim != 3:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,8 +26,8 @@ from .files import replacing, write_text
 
 #: The modules whose code decides what is measured. Drawing, the command line and the course are not among them.
 PIPELINE = (
-    "backbone", "cae", "data", "detector", "editions", "experiments", "extract", "metrics", "projected", "receptive_field", "regional",
-    "regions", "scoring", "settings", "train",
+    "backbone", "cae", "data", "detector", "device", "editions", "experiments", "extract", "metrics", "projected", "receptive_field",
+    "regional", "regions", "scoring", "settings", "tiles", "train",
 )  # fmt: skip
 
 
@@ -42,10 +44,10 @@ class Record:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self.about[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        about = self.__dict__.get("about", {})  # not there yet while a copy is being made
+        if name not in about:
+            raise AttributeError(name)
+        return about[name]
 
 
 class Records(list[Record]):
@@ -94,7 +96,7 @@ class Store:
             if file.with_suffix(".npz").exists():
                 with np.load(file.with_suffix(".npz"), allow_pickle=False) as archive:
                     arrays = dict(archive)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DFRError(f"{file}: cannot be read as a record ({error}); delete it and run again") from error
         return Record(about, arrays)
 
@@ -118,8 +120,15 @@ def code_version() -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
+        digest.update(repr(_plain(tree)).encode())
     return digest.hexdigest()[:12]
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree without its empty fields, which differ between versions of Python."""
+    if isinstance(node, ast.AST):
+        return [type(node).__name__, *([name, _plain(value)] for name, value in ast.iter_fields(node) if value not in (None, []))]
+    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)
 
 
 def file_fingerprint(files: Iterable[Path]) -> str:

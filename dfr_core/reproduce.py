@@ -13,8 +13,12 @@ import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import DFRError
+
+if TYPE_CHECKING:
+    from .editions import Edition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +49,11 @@ def main(args: argparse.Namespace) -> int:
     items = set(args.only or NEEDS)
     if unknown := sorted(items - set(NEEDS)):
         raise DFRError(f"--only: {unknown[0]!r} is not one of {', '.join(NEEDS)}")
-    seeds = args.seeds if args.seeds is not None else (3 if lab.edition.name == "embedded" else 1)
+    seeds = args.seeds if args.seeds is not None else (3 if lab.edition.name.split()[0] == "embedded" else 1)
     if seeds < 1:
         raise DFRError(f"--seeds: {seeds} is not at least 1")
     jobs = plan(lab, items, _categories(lab.root, args.categories), seeds)
-    speed = speed_jobs(lab, items)
+    speed = speed_jobs(lab, items, jobs)
     keys = [key for job in (*jobs, *speed) for key in job.keys]
     missing = [key for key in keys if not lab.store.has(key)]
     print(
@@ -79,16 +83,16 @@ def _laboratory(args: argparse.Namespace):
 
     chosen = edition(args.edition) if args.edition else current_edition()
     changes = {name: getattr(args, name) for name in ("weights", "epochs", "steps") if getattr(args, name) is not None}
+    if "epochs" in changes and "steps" in changes:
+        raise DFRError("--steps: given beside --epochs, and both say how long to train; give one of them")
+    if "epochs" in changes:
+        changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
     settings = replace(chosen.settings, **changes)
     if settings.epochs != chosen.settings.epochs or settings.steps != chosen.settings.steps:
         length = f"{settings.steps} steps" if settings.steps else f"{settings.epochs} epochs"
         chosen = replace(chosen, name=f"{chosen.name} ({length})")
-    if args.data:
-        root = Path(args.data)
-        if chosen.synthetic:
-            chosen = replace(chosen, data=f"data in {root.name}")
-    else:
-        root = chosen.data_root()
+    root = Path(args.data) if args.data else chosen.data_root()
+    chosen = replace(chosen, data=_data_in_words(root, chosen))
     cuda = pick_device(args.device).type == "cuda"
     jobs = args.jobs or (1 if cuda else os.cpu_count() or 1)
     if jobs < 1:
@@ -99,10 +103,26 @@ def _laboratory(args: argparse.Namespace):
     return Laboratory(chosen, settings, root.resolve(), results.resolve(), args.device, threads)
 
 
-def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
-    from .experiments import categories_of
+def _data_in_words(root: Path, edition: Edition) -> str:
+    """What the figures call the data: an edition's own name for them only where they are what it says."""
+    from .data import available, load_category
+    from .paper_numbers import TABLE_VII
+    from .synthetic import STAMP
 
-    found = categories_of(root)
+    found = available(root)
+    if found and all((root / name / STAMP).exists() for name in found):
+        return "synthetic data"
+    if found and all(name in TABLE_VII and len(load_category(root, name).train) == TABLE_VII[name][0] for name in found):
+        return "MVTec AD"
+    return f"data in {root.name}"
+
+
+def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
+    from .data import available
+
+    found = available(root)
+    if not found:
+        raise DFRError(f"{root}: holds no category with a folder train/good; name a folder in MVTec AD's layout with --data")
     if unknown := sorted(set(wanted or ()) - set(found)):
         raise DFRError(f"--categories: {unknown[0]!r} is not in {root}; there are {', '.join(found)}")
     return tuple(c for c in found if not wanted or c in wanted)

@@ -70,7 +70,9 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
 
 def _repeats(m: RegionalMap) -> tuple:
     """How a map is repeated; maps that are repeated alike may be added before."""
-    return tuple(m.data.shape[1:3]), *(None if index is None else tuple(index.tolist()) for index in (m.rows, m.cols))
+    # Reading an index makes a GPU wait; there the one tensor that the maps of a size share stands for its values.
+    how = (None if i is None else id(i) if i.is_cuda else tuple(i.tolist()) for i in (m.rows, m.cols))
+    return tuple(m.data.shape[1:3]), *how
 
 
 def _first_layer(maps: Sequence[RegionalMap], repeats: Sequence[tuple], weights: Sequence[Tensor], bias: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class Checkpoint:
         if "run" not in about:
             raise DFRError(f"{self.path}: not a checkpoint, so it is not overwritten; name another file for the checkpoint")
         if about["run"] != self.run:
-            log.info("%s: checkpoint of another run; training starts afresh", self.path)
+            log.warning("%s: checkpoint of another run; training starts afresh and will replace it", self.path)
             return 0
         try:
             return _restore(tensors, int(about["step"]), model, optimiser, losses)

@@ -163,7 +163,7 @@ def test_kept_padding_is_a_reflected_border_of_one_on_inner_maps():
 def test_untrained_weights_are_golden():
     """The same on every machine: numpy's PCG64 in float64, then rounded to float32."""
     network = build_backbone("untrained", width=0.125)
-    assert network.fingerprint() == "b55160b30d971929"
+    assert network.fingerprint() == "ef575f4d271df774"
     assert build_backbone("untrained", width=0.125, padding="reflect").fingerprint() == network.fingerprint()
     assert build_backbone("untrained", width=0.125, seed=1).fingerprint() != network.fingerprint()
     # A shorter network is the beginning of the longer one.
@@ -328,3 +328,13 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
     with pytest.raises(DFRError, match="cannot be read as a state dict"):
         build_backbone(str(file), width=0.02, last=2)
     assert not victim.exists()
+
+
+def test_the_fingerprint_is_that_of_the_layers_used_and_sees_the_normalisation(tmp_path):
+    whole = build_backbone("untrained", width=0.05)
+    assert whole.fingerprint(3) == build_backbone("untrained", width=0.05, last=3).fingerprint() != whole.fingerprint()
+    file = tmp_path / "w.safetensors"
+    save_file({f"features.{k}": v.contiguous() for k, v in build_backbone("untrained").stack.state_dict().items()}, file)
+    read = build_backbone(str(file), last=3)  # the same weights, but pixels are normalised as for ImageNet's
+    assert torch.equal(read.stack[0].weight, build_backbone("untrained", last=3).stack[0].weight)
+    assert read.fingerprint() != build_backbone("untrained", last=3).fingerprint()

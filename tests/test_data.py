@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw, TiffImagePlugin
 
 from dfr_core import data
 from dfr_core.data import Sample, load_category, load_images, load_photographs, read_image, read_mask, statistics
+from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
@@ -717,3 +719,18 @@ def test_a_tiff_of_unsigned_32_bit_is_refused_rather_than_guessed(tmp_path):
     path = save(tmp_path / "a.tif", np.full((4, 4), 2**30, np.int32), tiffinfo=info)
     with pytest.raises(DFRError, match=r"a\.tif"):
         read_image(path, 8)
+
+
+def test_a_defect_that_vanishes_is_told(tmp_path, caplog):
+    """A hairline can fall between the pixels that nearest-neighbour resizing keeps."""
+    made = edition("quick").data_root(("leather",)) / "leather"
+    shutil.copytree(made / "train", tmp_path / "leather" / "train")
+    for folder in ("test", "ground_truth"):
+        (tmp_path / "leather" / folder / "scratch").mkdir(parents=True)
+    Image.new("RGB", (1024, 1024)).save(tmp_path / "leather" / "test" / "scratch" / "000.png")
+    lines = np.zeros((1024, 1024), np.uint8)
+    lines[100:140, 0] = 255
+    Image.fromarray(lines).save(tmp_path / "leather" / "ground_truth" / "scratch" / "000_mask.png")
+    _, masks = data.load_category(tmp_path, "leather").load_test(256)
+    assert not masks.any()
+    assert "000_mask.png: the defect vanishes at 256 pixels" in caplog.text

@@ -198,6 +198,41 @@ def test_shared_features_and_extractor_change_nothing(tiny, images, fitted):
     assert weights(detector) == weights(fitted)
 
 
+def test_a_detector_on_a_larger_backbone_keeps_its_own_layers(tiny, images, tmp_path):
+    """One extractor for several layer sets: maps, a saved model and a checkpoint are those of the detector's own layers."""
+    shared = Extractor(replace(tiny, layers="1:8"), CPU)
+    settings = replace(tiny, layers="2")
+    detector = DFR(settings, device="cpu", progress=False).use_extractor(shared)
+    detector.fit_features(CachedFeatures(shared.all(images)).select((2,)), fingerprint(images), (64, 64))
+    alone = fit(settings, images)
+    assert detector.weights_fingerprint_ == alone.weights_fingerprint_
+    assert np.array_equal(detector.anomaly_map(images), alone.anomaly_map(images))
+    assert weights(DFR(settings, device="cpu", progress=False).use_extractor(shared).fit(images)) == weights(alone)
+    detector.save(tmp_path / "m.safetensors")
+    assert np.array_equal(DFR.load(tmp_path / "m.safetensors", device="cpu").anomaly_map(images), alone.anomaly_map(images))
+
+
+def test_features_or_models_of_other_layers_are_refused(tiny, images):
+    features = CachedFeatures(Extractor(replace(tiny, layers="1:3"), CPU).all(images))
+    with pytest.raises(DFRError, match="source: its features have"):
+        DFR(tiny, device="cpu", progress=False).fit_features(features, fingerprint(images), (64, 64))
+    with pytest.raises(DFRError, match="model: is for 5 channels"):
+        DFR(tiny, device="cpu", progress=False).adopt(CAE(5, 2))
+    with pytest.raises(DFRError, match="beyond layer 3"):
+        DFR(tiny, device="cpu", progress=False).use_extractor(Extractor(replace(tiny, layers="1:3"), CPU))
+
+
+def test_no_training_pixel_exceeds_the_threshold_of_a_tiled_image(tiny, monkeypatch):
+    """Tiles round differently from whole images, and an FPR of 0 allows no pixel."""
+    monkeypatch.setattr(Extractor.tiles, "__defaults__", (48,))
+    monkeypatch.setattr(Extractor.scores, "__defaults__", (48,))
+    for seed in range(6):
+        images = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        detector = fit(replace(tiny, image_size=128, seed=seed, layers="1:3", steps=3), images)
+        assert len(detector.extractor.tiles((128, 128))[0]) > 1
+        assert detector.anomaly_map(images).max() <= detector.threshold(0)
+
+
 # ---- thresholds, segmentation, metrics -----------------------------------------------------------------
 
 

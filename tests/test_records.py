@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -78,3 +81,30 @@ def test_choosing_records():
     assert some.one(layers="12", seed=0).seed == 0
     assert some.one(layers="1:2") is None
     assert some.values("seed") == [0, 1]
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    store = Store(tmp_path)
+    store.put("a", Record({}, {"x": np.arange(100.0)}))
+    whole = (tmp_path / "a.npz").read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        (tmp_path / "a.npz").write_bytes(damaged)
+        with pytest.raises(DFRError, match="a.json.*delete it"):
+            store.get("a")
+
+
+def test_a_record_can_be_copied_and_sent():
+    record = Record({"kind": "speed"}, {"x": np.arange(3.0)})
+    for other in (copy.copy(record), copy.deepcopy(record), pickle.loads(pickle.dumps(record))):
+        assert other.kind == "speed" and other.arrays["x"].tolist() == [0, 1, 2]
+        with pytest.raises(AttributeError):
+            other.nothing  # noqa: B018 (asking is the test)
+
+
+def test_code_version_is_the_same_in_every_python(tmp_path, monkeypatch):
+    """Newer versions of Python add empty fields to the syntax tree."""
+    source = "def f(x: int = 1) -> str:\n    return f'{x!r:>3}'\n\n\nclass A:\n    pass\n"
+    (tmp_path / "train.py").write_text(source)
+    monkeypatch.setattr(records, "PIPELINE", ("train",))
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+    assert code_version.__wrapped__() == "253f6f68dd40"

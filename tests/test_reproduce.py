@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfr_core import experiments
+from dfr_core import experiments, reproduce
 from dfr_core.cli import main
 from dfr_core.editions import edition
 from dfr_core.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
 from dfr_core.records import Store
+from dfr_core.train import total_steps
 
 CATEGORIES = ("leather", "hazelnut")
 KILLS = int(os.environ.get("DFR_KILLS", "1"))
@@ -52,7 +55,7 @@ def contents(results: Path) -> dict[str, tuple]:
 
 
 def test_the_plan_covers_the_paper(lab):
-    jobs = plan(lab, set(NEEDS), CATEGORIES, seeds=2) + speed_jobs(lab, set(NEEDS))
+    jobs = plan(lab, set(NEEDS), CATEGORIES, seeds=2) + speed_jobs(lab, set(NEEDS), [])
     training = [job for job in jobs if job.kind == "training"]
     assert len(training) == len(CATEGORIES) * 2 * 2  # seeds, paddings
     zeros = {w for job in training if dict(job.about)["padding"] == "zeros" for w, _, _ in job.records}
@@ -136,6 +139,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
         (("--only", "fig99"), "--only: 'fig99'"),
         (("--seeds", "0"), "--seeds"),
         (("--jobs", "-1"), "--jobs"),
+        (("--epochs", "3"), "--epochs"),
         (("--dask", "tcp://127.0.0.1:9"), "--dask"),
     ],
 )
@@ -144,6 +148,57 @@ def test_mistakes_are_one_line(tmp_path, capsys, more, says):
         more = (*more, "--only", "table2")
     assert main(arguments(tmp_path / "results", tmp_path / "out", *more)) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_epochs_replace_the_steps_of_a_slim_edition(tmp_path):
+    parser = argparse.ArgumentParser()
+    reproduce.add_arguments(parser)
+    lab = reproduce._laboratory(parser.parse_args(["--edition", "quick", "--epochs", "3"]))
+    assert total_steps(lab.settings, 8) == 6 and lab.edition.name == "quick (3 epochs)"
+
+
+def test_data_are_called_what_they_are(tmp_path):
+    parser = argparse.ArgumentParser()
+    reproduce.add_arguments(parser)
+
+    def words(*arguments: str) -> str:
+        return reproduce._laboratory(parser.parse_args([*arguments, "--weights", "untrained"])).edition.data
+
+    made = edition("quick").data_root(("leather",))
+    assert words("--edition", "quick") == words("--edition", "paper", "--data", str(made)) == "synthetic data"
+    for k in range(3):
+        (tmp_path / "leather" / "train" / "good").mkdir(parents=True, exist_ok=True)
+        shutil.copy(edition("quick").category("leather").train[0], tmp_path / "leather" / "train" / "good" / f"{k}.png")
+    shutil.copytree(made / "leather" / "test" / "good", tmp_path / "leather" / "test" / "good")
+    assert words("--edition", "paper", "--data", str(tmp_path)) == f"data in {tmp_path.name}"
+
+
+def test_a_folder_without_categories(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    args = ["reproduce", "--edition", "paper", "--weights", "untrained", "--data", str(tmp_path / "empty"), "--dry-run"]
+    assert main(args) == 2
+    assert "holds no category" in capsys.readouterr().err
+
+
+def test_speed_is_measured_again_when_the_trainings_are_others(lab):
+    def keys(categories: tuple[str, ...]) -> set[str]:
+        return {k for job in speed_jobs(lab, {"table6"}, plan(lab, {"table6"}, categories, 1)) for k in job.keys}
+
+    assert len(keys(CATEGORIES)) == 5 and not keys(CATEGORIES) & keys(CATEGORIES[:1])
+
+
+def test_a_checkpoint_outlives_a_kill_before_the_record(lab, monkeypatch):
+    slow = replace(lab, settings=replace(lab.settings, steps=None, epochs=1))
+    (job,) = plan(slow, {"table2"}, ("leather",), 1)
+    job = replace(job, records=job.records[:1])
+    monkeypatch.setattr(Store, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_job(slow, job)
+    checkpoint = slow.results / "checkpoints" / f"{job.keys[0]}.safetensors"
+    assert checkpoint.exists()
+    monkeypatch.undo()
+    run_job(slow, job)
+    assert slow.store.has(job.keys[0]) and not checkpoint.exists()
 
 
 def test_unknown_category(tmp_path, capsys):

@@ -58,7 +58,7 @@ def _feature_goals(name: str, layers: str) -> dict[str, float]:
 
 
 def _score_goals(name: str, layers: str) -> dict[str, float]:
-    return {"score": {"faster": 3.2, "memory": 0.35, "equal": 1e-5}, "projected": {"faster": 5.5, "backbone": 1.25}}.get(name, {})
+    return {"score": {"faster": 3.2, "memory": 0.35}, "projected": {"faster": 5.5, "backbone": 1.25}}.get(name, {})
 
 
 def _compare(part: str, names: tuple[str, ...], literal: str, quick: bool, goals) -> list[Row]:

@@ -290,7 +290,11 @@ def table8(records: Records) -> Table:
 def not_comparable(used: Iterable[Record]) -> str:
     """Why a difference to the paper measures nothing about the paper; empty where it does."""
     used = list(used)
-    reasons = ["the data are synthetic"] if synthetic(used) else []
+    reasons = []
+    if synthetic(used):
+        reasons.append("the data are synthetic")
+    elif any(r.about.get("data") != "MVTec AD" for r in used):
+        reasons.append("the data are not MVTec AD")
     if any("untrained" in str(r.about.get("network", "")) for r in used):
         reasons.append("the network was never trained")
     if not reasons:

@@ -57,12 +57,12 @@ def draw(image: np.ndarray, cosine: np.ndarray, row: int, column: int, field: tu
     times = image.shape[0] // cosine.shape[0]
     marked, coloured = Image.fromarray(image.copy()), Image.fromarray(enlarge(heat(cosine, -1, 1), times))
     left, top = column * times, row * times
-    if field:
-        a, b, c, d = field
-        ImageDraw.Draw(marked).rectangle((c, a, d - 1, b - 1), outline=SEEN, width=2)
     middle = (left + times / 2 - 0.5, top + times / 2 - 0.5)
     for picture in (marked, coloured):
         _cross_hair(ImageDraw.Draw(picture), middle, near=times / 2 + 4)
+    if field:
+        a, b, c, d = field
+        ImageDraw.Draw(marked).rectangle((c, a, d - 1, b - 1), outline=SEEN, width=2)
     bar = caption(colour_bar(image.shape[0], _table("inferno"), "+1", "-1"), "")
     right = side_by_side(caption(np.asarray(coloured), "cosine similarity to it"), bar, gap=0)
     return side_by_side(caption(np.asarray(marked), "the position, and what it sees"), right, gap=8)
