@@ -211,7 +211,7 @@ DEVIATIONS: tuple[tuple[str, str, str, str], ...] = (
     ("loss", "l2 norm, not squared", "mean squared error", "paper Eq. 4; feat_cae.py"),
     ("score", "l2 norm, not squared", "mean squared error", "paper Eq. 5; feat_cae.py"),
     ("map_interpolation", "bilinear", "bilinear-aligned", "paper III-D; anoseg_dfr.py"),
-    ("epochs", "700", "150", "paper IV-A4; main.py --epochs"),
-    ("pca_images", "all training images", "the first 10", "paper Appendix B; anoseg_dfr.py"),
+    ("epochs", "700", "150 (its comment: 700, and 150 for other data)", "paper IV-A4; main.py --epochs"),
+    ("pca_images", "not said (here all)", "the first 10", "paper Appendix B; anoseg_dfr.py"),
     ("pca_samples", "a random subset (here 20,000)", "all 40,960 of those ten images", "paper Appendix B; anoseg_dfr.py"),
 )
