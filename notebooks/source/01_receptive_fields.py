@@ -92,7 +92,8 @@ verdict(
 #
 # Take a network of VGG19's shape in which nothing can cancel: all weights positive, all inputs zero but one lit pixel. A
 # unit answers if and only if that pixel is in its field. So light the pixels of a column one after the other and ask one
-# unit of each layer which of them it noticed. Shapes: `lit` is `[pixel, 3, H, W]`, one image for each lit row.
+# unit of each layer which of them it noticed. Shapes: `lit` is `[pixel, 3, H, W]`, one image for each lit row. `H` is large enough
+# for the whole field of a unit of layer 16; `W` is as small as four poolings allow.
 
 # %%
 H, W = 272, 16
@@ -113,9 +114,13 @@ verdict("every unit notices as many pixels as Table I says", [b - a for a, b in 
 # %% [markdown]
 # ## Where a unit looks
 #
-# The poking also says *where* the field lies. It starts at pixel `b + u · j` for unit `u`, where padding by `p` moves the
-# start `b` outwards by `p · j` at each layer. Fields are not cut off at the border of the image: there a unit looks into
-# the padding.
+# The poking also says *where* the field lies. That takes a third number, the start `b` of the field of unit 0. Padding by `p` moves
+# it outwards at each layer, `j` being the jump before that layer:
+#
+#     b ← b − p · j        starting from b = 0.
+#
+# Unit `u` then sees the pixels from `b + u · j` to `b + u · j + r − 1`; the core's `interval(u)` gives the first of them and one
+# past the last. Fields are not cut off at the border of the image: there a unit looks into the padding.
 
 # %%
 middle = [f.interval(H // f.jump // 2) for f in fields]
@@ -158,9 +163,10 @@ print(table(rows, ("layer", "units", "inside", "share")))
 # ## Not all pixels count the same: effective fields
 #
 # The field says which pixels *can* matter. How much does each matter? Take the derivative of a unit by every pixel (Luo et
-# al., 2016). With `u = Σ_c φ_l[c, row, column]`
+# al., 2016). Let `φ_l` be the output of layer `l`, `[c, h, w]`, and `a = Σ_c φ_l[c, row, column]` what one unit answers, all its
+# channels together. The effect of pixel `p` of the image `x` is
 #
-#     E(p) = |∂u / ∂x(p)|, summed over colours and images, scaled to sum 1.
+#     E(p) = |∂a / ∂x(p)|, summed over colours and images, scaled to sum 1.
 #
 # A pixel in the middle reaches the unit along many paths through the layers, one at the edge along a single path. So the
 # middle should count more.
@@ -169,8 +175,8 @@ print(table(rows, ("layer", "units", "inside", "share")))
 images = edition.category("cable").load_train(256)[:2]
 inputs = network.normalise(images).requires_grad_()  # [2, 3, 256, 256]
 phi = dict(network.maps(inputs, (12,)))[12]  # [2, c_12, 32, 32]
-u = phi[:, :, 16, 16].sum()
-(gradient,) = torch.autograd.grad(u, inputs)
+answer = phi[:, :, 16, 16].sum()  # a, of both images
+(gradient,) = torch.autograd.grad(answer, inputs)
 naive = gradient.abs().sum((0, 1))
 naive = naive / naive.sum()  # [256, 256]
 
@@ -185,16 +191,16 @@ verdict(
 )
 
 # %% [markdown]
-# Now for all layers. `measure` does what we just did, sixteen times, and also finds the smallest square that holds 95 % of
-# the effect.
+# Now for all layers. `measure` does what we just did, sixteen times, and also finds the smallest square around the field's centre
+# that holds 95 % of the effect. It cannot be larger than the theoretical field, outside which there is no effect. Is it smaller?
 
 # %%
 measured = widget.measure(network, images)
 effective = [m.size for m in measured]
 verdict(
-    "no effective field exceeds its theoretical one", all(e <= t for e, t in zip(effective, sizes))
+    "from layer 5 on the effective field is smaller than the theoretical one",
+    all(e < t for e, t in zip(effective[4:], sizes[4:])),
 )
-verdict("from layer 5 on it is smaller", all(e < t for e, t in zip(effective[4:], sizes[4:])))
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3))
@@ -217,8 +223,9 @@ show(
 )
 
 # %% [markdown]
-# Each picture is one field, enlarged to the same width (square roots, so that the faint outskirts can be seen). Layer 4
-# uses nearly all of its field; the deeper ones fade towards the edge, as a random walk would.
+# Each picture is one theoretical field, enlarged to the same width, each on its own colour scale (square roots, so that the faint
+# outskirts can be seen). The grain is chance: which ReLUs are on in these two images. Look past it: layer 4 uses nearly all of its
+# field; the deeper ones are bright in the middle and fade towards the edge, because fewer and fewer paths lead there.
 
 # %% [markdown]
 # ## Section III-B, Fig. 3: what a regional feature sees
@@ -249,24 +256,29 @@ verdict("the same as from the core's operator of Eq. 1 and 2", core == regions)
 
 # %% [markdown]
 # A regional feature stands for a square of 4 × 4 pixels, but it knows that square's surroundings at every scale. Its first
-# channels see 6 pixels, its last ones 252.
+# channels see a square 6 pixels wide. What its last ones see depends on the layers that are used: 116 pixels with layers 1 to 12,
+# as in this course's small editions, 252 with all sixteen.
 
 # %% [markdown]
 # ## See it: any layer, any place
 #
-# First without a widget, one setting: layer 8 over the pixel (100, 60). Left: the field, in blue, and the pixels that the unit
-# stands for, in orange. Right: how much each pixel counts.
+# First without a widget, one setting: layer 8 over the pixel in row 100 and column 60.
 
 # %%
 photograph = to_image(images[0].numpy())
 picture, text = widget.draw(photograph, measured[7], layer=8, row=100, column=60)
-show(picture, width=7)
-verdict("the text names the size of Table I", f"{TABLE_I[8]} × {TABLE_I[8]} pixels" in text)
+show(
+    picture[:, :256],
+    picture[:, 260:],
+    titles=("blue: field, orange: the unit's own pixels", "how much each pixel counts"),
+    width=3.6,
+)
+print(text.split(" Right:")[0])
 
 # %% [markdown]
 # Now choose yourself: click on the small picture, or use the keyboard; Tab moves between the controls, the arrow keys move a
-# slider. Find a place and a layer whose unit sees one whole wire and nothing else; then go to the border and watch the share
-# of padding.
+# slider. Find the place and the shallowest layer whose unit sees one whole wire, insulation included, and say what else it cannot
+# help seeing; then go to the border and read the share of padding in the line of text.
 
 # %%
 widget.build(photograph, measured)
@@ -282,11 +294,12 @@ layer_17 = None
 # BEGIN SOLUTION
 layer_17 = vgg_fields((2, 2, 4, 4, 4, 1))[-1][0]
 # END SOLUTION
+deeper = torch.nn.Sequential(network.stack, torch.nn.MaxPool2d(2), torch.nn.Conv2d(1, 1, 3))
 check(
     "1.1",
     layer_17,
-    lambda r: r == 252 + 16 + 2 * 32,
-    "pooling adds (2 - 1) j, then j doubles, then 3 x 3 adds (3 - 1) j",
+    lambda r: r == conv_fields(deeper)[-1].size,
+    "take the last pair of vgg_fields() and apply the rules of r and j twice more",
 )
 
 # %% [markdown]
@@ -310,11 +323,17 @@ def receptive_field(layers):
 
 dilated = [(3, 1, 1), (3, 1, 2), (3, 1, 4)]
 pooled = [(3, 1, 1), (2, 2, 1), (3, 1, 1), (2, 2, 1), (3, 1, 1)]
-expected = (15, 18)
+
+
+def by_core(layers):
+    """The same from the core; a pooling counts like a convolution."""
+    return conv_fields(torch.nn.Conv2d(1, 1, k, s, dilation=d) for k, s, d in layers)[-1].size
+
+
 check(
     "1.2",
     receptive_field,
-    lambda f: (f(dilated), f(pooled)) == expected,
+    lambda f: all(f(layers) == by_core(layers) for layers in (dilated, pooled)),
     "r grows by (k - 1) d j",
     probe=(dilated,),
 )
@@ -333,11 +352,13 @@ layers_for_60 = tuple(
     1 + next(k for k, side in enumerate(sides) if side >= 60) for sides in (sizes, effective)
 )
 # END SOLUTION
-right = (1 + sum(side < 60 for side in sizes), 1 + sum(side < 60 for side in effective))
 check(
     "1.3",
     layers_for_60,
-    lambda pair: tuple(pair) == right,
+    lambda pair: all(
+        max(sides[: k - 1]) < 60 <= sides[k - 1]
+        for k, sides in zip(pair, (sizes, effective), strict=True)
+    ),
     "layers count from 1, list positions from 0",
 )
 

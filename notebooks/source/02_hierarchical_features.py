@@ -35,15 +35,18 @@ import torch.nn.functional as F
 from dfr_core.backbone import BLOCKS, build_backbone, channels, feature_dimension
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields
+from dfr_core.settings import parse_layers
 from dfr_core.widgets import hierarchy as widget
 
 # %% [markdown]
 # ## Section III-A: the maps by hand
 #
-# Let `x` be the image, `[3, h, w]`. Layer `l` convolves and rectifies; between blocks a pooling keeps the largest of 2 × 2:
+# Let `x` be the image, `[3, h, w]`. Layer `l` convolves and rectifies:
 #
-#     φ_l(x) = max(0, W_l ∗ φ_{l−1}(x) + b_l)            [c_l, h_l, w_l]
+#     φ_l(x) = max(0, W_l ∗ φ_{l−1}(x) + b_l)            [c_l, h_l, w_l],  φ_0(x) = normalise(x)
 #
+# `normalise` makes of 8-bit pixels what the network's weights expect: numbers from 0 to 1 here, in the paper's VGG19 also minus the
+# mean and divided by the spread of ImageNet's colours. Between blocks a pooling keeps the largest of 2 × 2 of `φ_{l−1}` first.
 # The weights are frozen: DFR never trains this network. Here is one image and the network with zero padding, the way it was
 # trained for classification.
 
@@ -164,15 +167,17 @@ stages = [
 ]
 print(table(stages, ("stage", "shape", "where")))
 verdict(
-    "c_o is the sum of the channels of layers 1 to 12",
-    c_o == sum(shape[0] for shape in shapes[:12]) or settings.layers != "1:12",
+    "c_o is the sum of the channels of the chosen layers",
+    c_o == sum(shapes[k - 1][0] for k in parse_layers(settings.layers)),
 )
 
 # %% [markdown]
 # ## Section IV-C2: what the padding invents
 #
-# A 3 × 3 convolution at the border needs pixels that are not there. *Zero padding* says that outside there is black (or, behind
-# the first layer, nothing at all). *Reflection padding* says that outside is what is inside, mirrored:
+# A 3 × 3 convolution at the border needs pixels that are not there. *Zero padding* writes zeros there. Around the image that is
+# black to our untrained network, which takes pixels as 0 to 1, but the mean colour of ImageNet to the paper's VGG19, which
+# subtracts that first; behind the first layer it says that nothing answers outside. *Reflection padding* says that outside is what
+# is inside, mirrored:
 #
 #     zeros:    0 | a b c d | 0            reflect:    b | a b c d | c
 #
@@ -259,15 +264,19 @@ print(table(rows, ("layer", "units that see padding", "share")))
 figure, axis = plt.subplots(figsize=(7, 3))
 for layer in (4, 8, 12):
     d = difference[layer] / difference[layer].max()
-    distance = np.minimum.outer(*[np.minimum(np.arange(len(d)), np.arange(len(d))[::-1])] * 2)
+    end = np.minimum(np.arange(len(d)), np.arange(len(d))[::-1])  # to the nearer end
+    distance = np.minimum.outer(end, end)  # and so to the nearest border
     profile = [d[distance == k].mean() for k in range(len(d) // 2)]
-    axis.plot(np.arange(len(profile)) * 256 / len(d), profile, "o-", ms=3, label=f"layer {layer}")
-axis.set(xlabel="distance from the border [pixels]", ylabel="mean difference [of the largest]")
+    pixels = np.arange(len(profile)) * 256 / len(d)
+    (line,) = axis.plot(pixels, profile, "o-", ms=3, label=f"layer {layer}")
+    axis.axvline(pixels[clean[layer].any(1).argmax()], ls=":", color=line.get_color())
+axis.set(xlabel="distance from the border [pixels]", ylabel="mean / largest difference")
 axis.legend()
 plt.show()
 
 # %% [markdown]
-# Deep layers carry the border further in, yet the difference falls fast: the effective receptive field again.
+# A dotted line stands at the first units that see no padding: by the receptive field, all trace of it must end there. Deep layers
+# carry the border further in, yet most of the difference is gone well before the line: the effective receptive field again.
 #
 # ## See it: any layer, any channel, either padding
 #
@@ -277,8 +286,14 @@ plt.show()
 # %%
 maps = {"zeros": zeros, "reflect": reflect}
 picture, text = widget.draw(maps, layer=12, channel=5)
-show(picture, width=8)
-verdict("three pictures of 256 pixels beside each other", picture.shape == (256, 3 * 256 + 8, 3))
+show(
+    *(picture[:, left : left + 256] for left in (0, 260, 520)),
+    titles=("zero padding", "reflection padding", "difference"),
+    width=2.6,
+)
+top = max(zeros[12][5].max(), reflect[12][5].max())
+apart = np.abs(zeros[12][5] - reflect[12][5]) > 0.01 * top
+verdict("every unit that differs sees padding", not apart[clean[12]].any())
 
 # %% [markdown]
 # Now browse. Look for a channel that is black (a filter that never answers), for one that only answers at the border, and for the
@@ -291,7 +306,8 @@ widget.build(leather[0], networks)
 # ### Exercise 2.1: how long is a regional feature?
 #
 # Stage 2 puts the channels of all chosen layers one after the other. *Predict first:* at full width, is `c_o` for layers 1 to 12
-# a few hundred or a few thousand? Then compute it from `full` into `c_o_full`. Expect the number that the paper's authors faced.
+# a few hundred or a few thousand? Then compute it from `full` into `c_o_full`. Expect a number that says why the paper calls it
+# "usually very large".
 
 # %%
 c_o_full = None
@@ -309,7 +325,8 @@ check(
 # ### Exercise 2.2: pad a picture
 #
 # `padded` pads a row. Write `reflect_pad` for a whole map `[h, w]` and any number `p` of pixels, with indexing only. *Predict
-# first:* which element stands in the corner? Expect the one at row `p`, column `p` of the map.
+# first:* which element of the map stands in the upper left corner of the padded one? Expect it to come from inside the map, not
+# from its border.
 
 
 # %%
@@ -345,11 +362,16 @@ margin = 32
 safe = [field.interval(margin // field.jump)[0] >= 0 for field in conv_fields(network.stack)]
 safe_layer = sum(safe)
 # END SOLUTION
-reach = [f.size // 2 - f.jump // 2 for f in conv_fields(network.stack)]
+def under_the_rest(layer, margin=32):
+    """Which units under the image without its margin see image only: bool, from `clean` above."""
+    m = margin * len(clean[layer]) // 256
+    return clean[layer][m:-m, m:-m]
+
+
 check(
     "2.3",
     safe_layer,
-    lambda k: k == sum(r <= 32 for r in reach),
+    lambda k: under_the_rest(k).all() and not under_the_rest(k + 1).all(),
     "unit 32 // jump is the first under the rest; where does its field start?",
 )
 
@@ -362,7 +384,6 @@ rows = [
     ("blocks", len(BLOCKS), 5),
     ("units of layer 12", f"{shapes[11][1]} × {shapes[11][2]}", "32 × 32"),
     ("channels of layer 12", shapes[11][0], 512),
-    ("c_o for layers 1:12", feature_dimension("1:12", settings.width), feature_dimension("1:12")),
 ]
 print(table(rows, ("", "ours", "paper")))
 
