@@ -12,10 +12,11 @@ import torch
 
 from .. import scoring
 from ..device import arithmetic
+from ..flops import backbone_flops, cae_flops
 from ..metrics import pro_auc, roc_auc
 from ..settings import Settings
 from .cpu import Row, normal_images, projected_settings
-from .tools import backbone_flops, cae_flops, peak_flops, synchronise
+from .tools import peak_flops, synchronise
 from .variants import LATENT, Variants
 
 LAYER_SETS = ("12", "9:12", "5:12", "3:12", "1:12")  # Table VI

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ..backbone import feature_dimension
-from .tools import alternate, backbone_bytes, backbone_flops, bandwidth, cae_flops, load, peak_flops
+from ..flops import backbone_bytes, backbone_flops, cae_flops, first_layer_saving
+from .tools import alternate, bandwidth, load, peak_flops
 from .variants import Variants, peak_memory
 
 #: Panel -> axis label, and the points as arguments of Variants.
@@ -55,10 +56,14 @@ def measure(panel: str, points: list[dict[str, Any]], flops: float, bytes_: floa
 
 
 def floor(arguments: dict[str, Any], flops: float, bytes_: float, width: float = 1.0) -> float:
-    """Least seconds of the exact score: its FLOPs at the machine's measured peak, or its bytes if they take longer."""
+    """Seconds of the exact score's own FLOPs at the rate of a large matrix product, or of its bytes if they take longer.
+
+    Convolutions may be faster than that, where the library computes them with fewer products (Winograd).
+    """
     layers, batch, side = arguments["layers"], arguments["batch"], arguments["side"]
     c_o = feature_dimension(layers, width)
-    work = backbone_flops(layers, side, width) + cae_flops(c_o, min(arguments["c_d"], c_o), (side // 4) ** 2)
+    c_d = min(arguments["c_d"], c_o)
+    work = backbone_flops(layers, side, width) + cae_flops(c_o, c_d, (side // 4) ** 2) - first_layer_saving(layers, c_d, side, width)
     moved = backbone_bytes(layers, side, width) + 4.0 * c_o * (side // 4) ** 2
     return batch * max(work / flops, moved / bytes_)
 
@@ -84,7 +89,7 @@ def draw(path: Path, numbers: dict[str, Any]) -> None:
         at = [row["at"] for row in rows]
         for variant, label in NAMES.items():
             axis.plot(at, [row[variant] for row in rows], "o-", color=COLOURS[variant], label=label)
-        axis.plot(at, [row["floor"] for row in rows], "k--", label="floor of the paper's form (FLOPs, bytes)")
+        axis.plot(at, [row["floor"] for row in rows], "k--", label="its FLOPs (or bytes) at a matrix product's rate")
         axis.set(xlabel=PANELS[name][0], ylabel="seconds")
         if name == "side":
             axis.set(xscale="log", yscale="log")

@@ -14,10 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backbone import BLOCKS, channels
-from ..cae import layer_widths
-from ..settings import parse_layers
-
 
 def alternate(variants: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool = True) -> dict[str, float]:
     """Median seconds of each variant, run in turn (A B C A B C ...), so that all meet the same machine."""
@@ -81,36 +77,6 @@ class PeakMemory:
 def _status(name: str) -> float:
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
-
-
-def backbone_flops(layers: str, side: int = 256, width: float = 1.0) -> float:
-    """FLOPs of VGG19 up to the last of the layers, for one image (two for each product and sum)."""
-    sizes, last = channels(width), parse_layers(layers)[-1]
-    total, c_in, layer = 0.0, 3, 0
-    for b, block in enumerate(BLOCKS):
-        for _ in block:
-            if layer < last:
-                total += 2 * 9 * c_in * sizes[layer] * (side >> b) ** 2
-                c_in, layer = sizes[layer], layer + 1
-    return total
-
-
-def backbone_bytes(layers: str, side: int = 256, width: float = 1.0) -> float:
-    """Bytes that cannot be avoided layer by layer: each map is written once and read once, the weights are read once."""
-    sizes, last = channels(width), parse_layers(layers)[-1]
-    total, c_in, layer = 3.0 * side**2, 3, 0
-    for b, block in enumerate(BLOCKS):
-        for _ in block:
-            if layer < last:
-                total += 4 * (2 * sizes[layer] * (side >> b) ** 2 + 9 * c_in * sizes[layer])
-                c_in, layer = sizes[layer], layer + 1
-    return total
-
-
-def cae_flops(c_o: int, c_d: int, positions: int = 4096) -> float:
-    """FLOPs of Table VIII's autoencoder at so many positions."""
-    widths = (c_o, *layer_widths(c_o, c_d))
-    return 2.0 * positions * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
 
 
 def peak_flops(device: torch.device, n: int = 2048, dtype: torch.dtype = torch.float32) -> float:
