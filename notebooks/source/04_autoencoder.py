@@ -226,10 +226,8 @@ def pulls(loss):
 
 verdict("Eq. 4 pulls at every position alike", pulls("l2").min() > 0.99)
 lengths = (f - f_hat).flatten(0, 1).norm(dim=1)
-verdict(
-    "the squared error pulls in proportion to the error",
-    torch.allclose(pulls("squared"), lengths / lengths.max(), rtol=1e-3),
-)
+proportional = torch.allclose(pulls("squared"), lengths / lengths.max(), rtol=1e-3)
+verdict("the squared error pulls in proportion to the error", proportional)
 
 # %% [markdown]
 # So with squares a few badly rebuilt features dominate the training; with lengths every position counts the same.
@@ -250,10 +248,8 @@ verdict(
     "the loss falls to less than a third",
     random_start.loss_curve_[-5:].mean() < random_start.loss_curve_[0] / 3,
 )
-verdict(
-    "both have the latent dimension that PCA found",
-    random_start.c_d_ == detector.c_d_ == dimensions[settings.variance],
-)
+found = dimensions[settings.variance]
+verdict("both have the latent dimension of PCA", random_start.c_d_ == detector.c_d_ == found)
 
 # %%
 from dfr_core.cae import principal_components
