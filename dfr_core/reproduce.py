@@ -89,7 +89,8 @@ def _laboratory(args: argparse.Namespace):
         changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
     settings = replace(chosen.settings, **changes)
     if settings.epochs != chosen.settings.epochs or settings.steps != chosen.settings.steps:
-        length = f"{settings.steps} steps" if settings.steps else f"{settings.epochs} epochs"
+        count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
+        length = f"{count} {unit}{'' if count == 1 else 's'}"
         chosen = replace(chosen, name=f"{chosen.name} ({length})")
     root = Path(args.data) if args.data else chosen.data_root()
     chosen = replace(chosen, data=_data_in_words(root, chosen))
