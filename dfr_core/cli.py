@@ -64,6 +64,7 @@ def _fit_arguments(parser: argparse.ArgumentParser) -> None:
     _data_arguments(parser)
     parser.add_argument("--out", required=True, metavar="MODEL", help="file to write the model to, such as leather.safetensors")
     parser.add_argument("--checkpoint", metavar="FILE", help="keep the state of training there; run again to go on after an interruption")
+    parser.add_argument("--calibrate", metavar="DIR", help="take the thresholds from the normal images in DIR, which are not trained on")
     parser.add_argument("--memory-gb", type=float, metavar="X", help="GiB that cached features may take (default: 40 %% of what is free)")
     _device_argument(parser)
     _quiet_argument(parser)
@@ -81,14 +82,18 @@ def _fit(args: argparse.Namespace) -> int:
     data = _data(args)
     _check_model_target(out)
     from .detector import DFR
+    from .inputs import as_images
 
+    kept = as_images(args.calibrate, settings.image_size) if args.calibrate else None  # read first: a mistake is told before the training
     started = time.perf_counter()
     detector = DFR(settings, device=args.device, memory_gb=args.memory_gb, progress=not args.quiet)
     detector.fit(data, checkpoint=args.checkpoint)
+    if kept is not None:
+        detector.calibrate(kept)
     detector.save(out)
-    if len(data.train) < FEW:
+    if kept is None and len(data.train) < FEW:
         words = "%d training images are few, so more of a new normal image will lie above the threshold than the FPR says; %s"
-        logging.getLogger("dfr").info(words, len(data.train), "see fpr_on_normal_test_images of `dfr evaluate`")
+        logging.getLogger("dfr").info(words, len(data.train), "keep some normal images for --calibrate")
     seconds = time.perf_counter() - started
     thresholds = f"threshold {detector.threshold(FPR):.6g} at FPR {FPR} ({detector.threshold(0):.6g} at 0)"
     print(f"{out}: fitted to {len(data.train)} images, c_o {detector.c_o_}, c_d {detector.c_d_}, {seconds:.1f} s, {thresholds}")
@@ -316,6 +321,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "examples:\n"
         "  dfr fit data --category leather --out leather.safetensors\n"
         "  dfr fit my-photographs --out mine.safetensors --seed 1\n"
+        "  dfr fit photographs/good --out part.safetensors --calibrate photographs/more-good\n"
         "  dfr fit data --category tile --out tile.safetensors --edition paper --padding reflect --layers 1:16\n"
         "  dfr fit data --category tile --out tile.safetensors --preset released --checkpoint tile.ckpt --device cuda",
     ),

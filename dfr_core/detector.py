@@ -121,6 +121,23 @@ class DFR:
             raise
         return self
 
+    @torch.inference_mode()
+    def calibrate(self, images: Any) -> DFR:
+        """Take the thresholds (III-D) from other normal images than those trained on.
+
+        The paper takes them from the training images, which the autoencoder fits more closely than new ones: the fewer they
+        are, the more of a new normal image lies above the threshold. Images kept from training keep the rate.
+
+        Args:
+            images: normal images that :meth:`fit` did not see; as for :meth:`fit`.
+
+        Raises:
+            DFRError: not fitted, or images that cannot be used.
+        """
+        self._fitted()
+        self._keep_tail(self.maps(as_images(images, self.settings.image_size)))
+        return self
+
     def _fit(
         self, source: CachedFeatures | StreamedFeatures, data: str, image_size: tuple[int, int], checkpoint: str | Path | None
     ) -> None:

@@ -200,6 +200,19 @@ def test_evaluate(model, data):
     assert report["settings"] == json.loads(detector.settings.to_json()) and report["edition"] is None, "--steps 5 is no edition"
 
 
+def test_fit_calibrates_on_images_kept_from_training(data, tmp_path, capsys):
+    from dfr_core import DFR
+
+    small = ["--layers", "1:2", "--width", "0.05", "--steps", "2"]
+    kept = data / "leather" / "test" / "good"
+    run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small, "--calibrate", kept)
+    assert "training images are few" not in capsys.readouterr().err
+    detector = DFR.load(tmp_path / "a.safetensors")
+    assert detector.anomaly_map(str(kept)).max() == detector.threshold(0)
+    assert main(["fit", str(data / "leather"), "--out", str(tmp_path / "b.safetensors"), "--calibrate", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such" in capsys.readouterr().err and not (tmp_path / "b.safetensors").exists()
+
+
 def test_notes_and_quiet(data, tmp_path, capsys):
     small = ["--layers", "1:2", "--width", "0.05", "--steps", "2"]
     run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small)

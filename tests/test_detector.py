@@ -243,6 +243,19 @@ def test_threshold_is_exact_on_the_training_maps(fitted, images, fpr):
     assert int((maps > fitted.threshold(fpr)).sum()) == int(fpr * maps.numel())
 
 
+def test_calibration_keeps_the_rate_on_images_not_trained_on(fitted, tiny, images, odd_images, tmp_path):
+    others, _ = odd_images
+    detector = fit(tiny, images).calibrate(others)
+    maps = torch.from_numpy(detector.anomaly_map(others))
+    for fpr in (0, 0.005, 0.05):
+        assert detector.threshold(fpr) == scoring.threshold(maps, fpr) != fitted.threshold(fpr)
+    detector.save(tmp_path / "m.safetensors")
+    assert DFR.load(tmp_path / "m.safetensors", device="cpu").threshold(0.005) == detector.threshold(0.005)
+    assert weights(detector) == weights(fitted)  # only the thresholds are others
+    with pytest.raises(DFRError, match="not fitted"):
+        DFR(tiny, device="cpu").calibrate(others)
+
+
 def test_segmentation_is_strictly_above(fitted, odd_images):
     images, masks = odd_images
     assert np.array_equal(fitted.segment(images, fpr=0.005), fitted.anomaly_map(images) > fitted.threshold(0.005))

@@ -213,7 +213,7 @@ print(table(rows, head=("accepted", "training images", f"{len(good)} new normal 
 # %% [markdown]
 # On the training images the rate is met exactly, because T was chosen that way. On new normal images it is whatever the right column
 # says, and from so few images that is a rough estimate. The more closely the autoencoder fits few training images, the larger the gap.
-# Whoever can spare some normal images should take the threshold from images that were not trained on.
+# Whoever can spare some normal images should take the threshold from those: `detector.calibrate(images)` does.
 
 # %% [markdown]
 # ## Section III-D, Fig. 4: segmentation
