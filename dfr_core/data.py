@@ -417,6 +417,18 @@ def available(root: PathLike) -> tuple[str, ...]:
     return tuple(name for name in CATEGORIES if name in names) + tuple(name for name in names if name not in CATEGORIES)
 
 
+def all_categories(root: PathLike) -> tuple[str, ...]:
+    """Those of :func:`available`, at least one.
+
+    Raises:
+        DFRError: there is none.
+    """
+    names = available(root)
+    if not names:
+        raise DFRError(f"{root}: holds no category with a folder train/good; name a folder in MVTec AD's layout")
+    return names
+
+
 def _find_category(root: Path, name: str | None) -> Path:
     here = (root / "train" / GOOD).is_dir()
     if name is None and here:
@@ -427,9 +439,7 @@ def _find_category(root: Path, name: str | None) -> Path:
         return root / name
     if here and name == root.resolve().name:
         return root
-    names = ", ".join(available(root))
-    if not names:
-        raise DFRError(f"{root}: holds no category with a folder train/good; name a folder in MVTec AD's layout")
+    names = ", ".join(all_categories(root))
     if name is None:
         raise DFRError(f"{root}: holds several categories; name one as category: {names}")
     raise DFRError(f"category: {name!r} is not in {root}; available: {names}")

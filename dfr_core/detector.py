@@ -100,8 +100,7 @@ class DFR:
             source = feature_source(self.extractor, images, budget)
         self.fit_features(source, data, tuple(images.shape[-2:]), checkpoint=checkpoint)
         if any(len(spans) > 1 for spans in self.extractor.tiles(tuple(images.shape[-2:]))):
-            with torch.inference_mode():  # tiles round differently: the thresholds must come from the way that scores
-                self._keep_tail(self.maps(images))
+            self.calibrate(images)  # tiles round differently: the thresholds must come from the way that scores
         return self
 
     def fit_features(
@@ -146,7 +145,7 @@ class DFR:
             with torch.inference_mode():
                 samples = sample(source, s.pca_samples, s.seed, s.pca_images)
             self.c_o_ = samples.shape[1]
-            self._check_channels("source: its features have")
+            self._check_channels(self.c_o_, "source: its features have")
             with full_precision(self.device):
                 self.c_d_ = min(s.latent_dim or latent_dimension(samples, s.variance), self.c_o_)
                 projection = Projection.fit(samples, s.projection, s.seed) if s.projection else None
@@ -276,20 +275,17 @@ class DFR:
         Raises:
             DFRError: it is for another number of channels than the layers of the settings have.
         """
+        c_o, c_d = (model.projection.mean.numel(), model.cae.c_d) if isinstance(model, ProjectedCAE) else (model.c_o, model.c_d)
+        self._check_channels(c_o, "model: is for")
         self.normal_tail_ = None
         self._model = model.to(self.device).eval()
-        self.c_o_, self.c_d_ = (model.projection.mean.numel(), model.cae.c_d) if isinstance(model, ProjectedCAE) else (model.c_o, model.c_d)
-        try:
-            self._check_channels("model: is for")
-        except DFRError:
-            self._model = None
-            raise
+        self.c_o_, self.c_d_ = c_o, c_d
         return self
 
-    def _check_channels(self, found: str) -> None:
+    def _check_channels(self, c_o: int, found: str) -> None:
         expected = feature_dimension(self.settings.layers, self.settings.width)
-        if self.c_o_ != expected:
-            raise DFRError(f"{found} {self.c_o_} channels, but layers {self.settings.layers!r} have {expected}")
+        if c_o != expected:
+            raise DFRError(f"{found} {c_o} channels, but layers {self.settings.layers!r} have {expected}")
 
     def threshold(self, fpr: float = 0.005) -> float:
         """The segmentation threshold for an acceptable FPR on the training images (III-D).

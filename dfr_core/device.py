@@ -84,3 +84,8 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def load_average() -> float | None:
+    """The load average of the last minute, where the system knows it; above the number of cores, timings are too long."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

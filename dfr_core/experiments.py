@@ -24,7 +24,7 @@ from .backbone import build_backbone, channels, feature_dimension
 from .cae import CAE
 from .data import Category, available, load_category, statistics
 from .detector import DFR, evaluation, versions
-from .device import arithmetic, memory_budget, pick_device
+from .device import arithmetic, load_average, memory_budget, pick_device
 from .editions import Edition
 from .extract import Extractor, feature_source
 from .receptive_field import conv_fields, regional_field
@@ -382,7 +382,7 @@ def _speed(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tup
         "batch": 1,
         "c_o": c_o,
         "c_d": c_d,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": load_average(),
         "seed": settings.seed,
     }
     yield wanted[0][1], Record(lab.about("speed", **about, **more))

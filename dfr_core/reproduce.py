@@ -106,24 +106,22 @@ def _laboratory(args: argparse.Namespace):
 
 def _data_in_words(root: Path, edition: Edition) -> str:
     """What the figures call the data: an edition's own name for them only where they are what it says."""
-    from .data import available, load_category
+    from .data import all_categories, load_category
     from .paper_numbers import TABLE_VII
     from .synthetic import STAMP
 
-    found = available(root)
-    if found and all((root / name / STAMP).exists() for name in found):
+    found = all_categories(root)
+    if all((root / name / STAMP).exists() for name in found):
         return "synthetic data"
-    if found and all(name in TABLE_VII and len(load_category(root, name).train) == TABLE_VII[name][0] for name in found):
+    if all(name in TABLE_VII and len(load_category(root, name).train) == TABLE_VII[name][0] for name in found):
         return "MVTec AD"
     return f"data in {root.name}"
 
 
 def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
-    from .data import available
+    from .data import all_categories
 
-    found = available(root)
-    if not found:
-        raise DFRError(f"{root}: holds no category with a folder train/good; name a folder in MVTec AD's layout with --data")
+    found = all_categories(root)
     if unknown := sorted(set(wanted or ()) - set(found)):
         raise DFRError(f"--categories: {unknown[0]!r} is not in {root}; there are {', '.join(found)}")
     return tuple(c for c in found if not wanted or c in wanted)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfr_core import flops
 from dfr_core.backbone import VGG19, channels, feature_dimension
 from dfr_core.cae import CAE
 from dfr_core.receptive_field import conv_fields
@@ -116,14 +117,14 @@ def test_counted_operations_are_those_torch_counts(layers):
     network = VGG19(1 / 32, last=last)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         list(network.maps(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (last,)))
-    assert counter.get_total_flops() == stages.backbone_flops(layers, 64, 1 / 32)
+    assert counter.get_total_flops() == flops.backbone_flops(layers, 64, 1 / 32)
 
 
 @given(st.integers(4, 40), st.integers(1, 4), st.integers(1, 30))
 @settings(max_examples=20)
 def test_operations_of_the_autoencoder_are_two_for_each_weight_and_position(c_o, c_d, positions):
     weights = sum(weight.numel() for weight, _ in CAE(c_o, c_d).linear_layers())
-    assert stages.cae_flops(c_o, c_d, positions) == 2 * positions * weights
+    assert flops.cae_flops(c_o, c_d, positions) == 2 * positions * weights
 
 
 def test_the_lean_way_never_costs_more():
@@ -136,9 +137,9 @@ def test_the_lean_way_never_costs_more():
 
 
 def test_the_saving_is_that_of_coarse_maps_only():
-    assert stages.first_layer_saving("1:8", 200) == 0  # none coarser than 64 x 64
+    assert flops.first_layer_saving("1:8", 200) == 0  # none coarser than 64 x 64
     c_o, c_d = channels()[8], 200
-    assert stages.first_layer_saving("9", c_d) == 2 * (64**2 - 32**2) * c_o * ((c_o + c_d) // 2)
+    assert flops.first_layer_saving("9", c_d) == 2 * (64**2 - 32**2) * c_o * ((c_o + c_d) // 2)
 
 
 def test_every_control_of_the_stages_changes_the_picture():

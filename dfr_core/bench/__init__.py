@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise DFRError(f"out: {out} is a file; name a folder")
-    from ..device import pick_device
+    from ..device import load_average, pick_device
 
     device = pick_device(args.device)
     if args.only == "cuda" and device.type != "cuda":
@@ -61,10 +61,10 @@ def main(args: argparse.Namespace) -> int:
     else:
         parts = (args.only,) if args.only else CPU_PARTS
     from . import cpu, cuda
-    from .tools import load, machine
+    from .tools import machine
 
     about: dict[str, Any] = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), **machine(), "quick": args.quick}
-    loads, runs, seconds = [load()], [], {}
+    loads, runs, seconds = [load_average()], [], {}
     measured = {**cpu.PARTS, "cuda": lambda quick: cuda.measure(device, quick)}
     for run_number in range(args.runs):
         rows: list[Row] = []
@@ -74,16 +74,16 @@ def main(args: argparse.Namespace) -> int:
             started = time.perf_counter()
             rows += measured[part](args.quick)
             seconds[part] = round(time.perf_counter() - started, 1)
-            print(f"{part}: {seconds[part]} s, load {load()}", flush=True)
+            print(f"{part}: {seconds[part]} s, load {load_average()}", flush=True)
         runs.append(rows)
-        loads.append(load())
+        loads.append(load_average())
     if "growth" in parts:
         from .growth import run as growth
 
         started = time.perf_counter()
         about["growth"] = growth(out, args.quick)
         seconds["growth"] = round(time.perf_counter() - started, 1)
-        print(f"growth: {seconds['growth']} s, load {load()}", flush=True)
+        print(f"growth: {seconds['growth']} s, load {load_average()}", flush=True)
     about |= {"load": loads, "seconds": seconds}
     name = "cuda" if parts == ("cuda",) else args.only or "bench"
     write(out, name, about, runs)

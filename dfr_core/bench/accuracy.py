@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from joblib import Parallel, delayed
 
-from ..data import Category, fingerprint, load_category
+from ..data import Category, all_categories, fingerprint, load_category
 from ..detector import DFR
 from ..editions import edition
-from ..errors import DFRError
 from ..extract import CachedFeatures, Extractor
 from ..files import write_text
 from ..settings import Settings
@@ -51,11 +50,7 @@ def run(out: Path, device: torch.device, *, quick: bool = False, data: str | Non
     from ..synthetic import CATEGORIES
 
     size = edition("quick" if quick else "embedded")
-    folders: list[str] = []
-    if data:
-        folders = sorted(path.name for path in Path(data).iterdir() if path.is_dir()) if Path(data).is_dir() else []
-        if not folders:
-            raise DFRError(f"data: {data} holds no categories; give a folder in MVTec AD's layout")
+    folders = all_categories(data) if data else ()
     named: list[tuple[str, Callable[[], Category]]] = [(f"synthetic {name}", partial(size.category, name)) for name in CATEGORIES]
     named = named[: 1 if quick else None] + [(f"photographs of {name}", partial(load_category, data, name)) for name in folders]
     size.data_root(CATEGORIES[: 1 if quick else None])  # made once, not by every process

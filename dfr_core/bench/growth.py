@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ..backbone import feature_dimension
+from ..device import load_average
 from ..flops import backbone_bytes, backbone_flops, cae_flops, first_layer_saving
-from .tools import alternate, bandwidth, load, peak_flops
+from .tools import alternate, bandwidth, peak_flops
 from .variants import Variants, peak_memory
 
 #: Panel -> axis label, and the points as arguments of Variants.
@@ -36,7 +37,7 @@ def run(out: Path, quick: bool) -> dict[str, Any]:
     flops, bytes_ = peak_flops(cpu, 512 if quick else 2048), bandwidth(cpu, 16 if quick else 256)
     panels = {name: measure(name, points, flops, bytes_, quick) for name, (_, points) in (QUICK if quick else PANELS).items()}
     memory = {} if quick else memory_by_side()
-    numbers = {"peak_flops": flops, "bandwidth": bytes_, "load": load(), "panels": panels, "memory": memory}
+    numbers = {"peak_flops": flops, "bandwidth": bytes_, "load": load_average(), "panels": panels, "memory": memory}
     draw(out / "growth.png", numbers)
     return numbers
 

@@ -41,11 +41,6 @@ def machine() -> dict[str, Any]:
     return about
 
 
-def load() -> float | None:
-    """The load average of the last minute; above the number of cores, timings are too long."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as lines:

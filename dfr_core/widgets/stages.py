@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from ..backbone import channels
 from ..cae import layer_widths
-from ..flops import backbone_flops, cae_flops, conv_flops, first_layer_saving, map_side  # noqa: F401 (the lesson counts with them)
+from ..flops import backbone_flops, cae_flops, first_layer_saving, map_side
 from ..settings import parse_layers
 from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
 from .common import FunctionView, select, slider, toggle, view

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfr_core import DFR
+from dfr_core import DFR, flops
 from dfr_core.backbone import channels, feature_dimension
 from dfr_core.cae import CAE
 from dfr_core.course import show, table, verdict
@@ -62,7 +62,7 @@ def conv_flops(layer, size=256):
 
 naive = [conv_flops(layer) for layer in range(1, 17)]
 verdict(
-    "the count equals the core's", naive == [stages.conv_flops(layer) for layer in range(1, 17)]
+    "the count equals the core's", naive == [flops.conv_flops(layer) for layer in range(1, 17)]
 )
 print(
     f"VGG19 to layer 12: {sum(naive[:12]) / 1e9:.0f} GFLOP; to layer 16: {sum(naive) / 1e9:.0f} GFLOP"
@@ -81,7 +81,7 @@ with torch.inference_mode(), FlopCounterMode(display=False) as counter:
 counted = counter.get_total_flops()
 verdict(
     "torch counts the same",
-    counted == stages.backbone_flops("1:12", settings.image_size, settings.width),
+    counted == flops.backbone_flops("1:12", settings.image_size, settings.width),
 )
 
 # %%
@@ -121,7 +121,7 @@ def cae_flops(c_o, c_d, places=64 * 64):
 
 
 c_o = feature_dimension("1:12")
-verdict("the count equals the core's", cae_flops(c_o, 200) == stages.cae_flops(c_o, 200))
+verdict("the count equals the core's", cae_flops(c_o, 200) == flops.cae_flops(c_o, 200))
 with torch.inference_mode(), FlopCounterMode(display=False) as counter:
     CAE(432, 60)(torch.zeros(64 * 64, 432))
 verdict("torch counts the same for a small one", counter.get_total_flops() == cae_flops(432, 60))
@@ -150,7 +150,7 @@ def growth(first, second):
 
 
 # %%
-expected = stages.cae_flops(5504, 200) / stages.cae_flops(3456, 200)
+expected = flops.cae_flops(5504, 200) / flops.cae_flops(3456, 200)
 check(
     "9.1",
     growth,
@@ -170,7 +170,7 @@ check(
 # same features take
 
 # %%
-own = sum(c * min(64, stages.map_side(layer)) ** 2 for layer, c in zip(range(1, 13), channels(1.0)))
+own = sum(c * min(64, flops.map_side(layer)) ** 2 for layer, c in zip(range(1, 13), channels(1.0)))
 rows = [
     ("maps aligned to the image (Eq. 1)", 256 * 256 * c_o),
     ("f written out (Eq. 3)", 64 * 64 * c_o),
@@ -224,7 +224,7 @@ with torch.inference_mode():
     lean = regional_scores(detector.model, features)
 verdict("the anomaly map is the same", torch.allclose(to_the_letter, lean, rtol=1e-3, atol=1e-5))
 for s in ("1:12", "1:16"):
-    share = stages.first_layer_saving(s, 200) / stages.cae_flops(feature_dimension(s), 200)
+    share = flops.first_layer_saving(s, 200) / flops.cae_flops(feature_dimension(s), 200)
     print(f"f_{{{s}}} at full width: {share:.0%} of the autoencoder's operations saved")
 
 # %% [markdown]
@@ -242,7 +242,7 @@ for s in ("1:12", "1:16"):
 def saved(layer):
     """Share of the 64 x 64 places of autoencoder layer 1 that need not be computed for a VGG19 layer's map."""
     # BEGIN SOLUTION
-    side = min(64, stages.map_side(layer))
+    side = min(64, flops.map_side(layer))
     return 1 - side**2 / 64**2
     # END SOLUTION
 
@@ -252,7 +252,7 @@ check(
     "9.2",
     saved,
     lambda g: [g(k) for k in (1, 8, 9, 16)] == [0, 0, 0.75, 0.9375],
-    "stages.map_side(layer) gives the units a side",
+    "flops.map_side(layer) gives the units a side",
     probe=(9,),
 )
 
@@ -305,14 +305,14 @@ peak = 2 * 3584 * 1.582e9
 print(f"{TABLE_VI_DEVICE}: {peak / 1e12:.1f} TFLOP/s at most")
 rows = []
 for s, fps in zip(REFINING, TABLE_VI["fps"]):
-    flops = stages.backbone_flops(s) + stages.cae_flops(feature_dimension(s), 200)
+    work = flops.backbone_flops(s) + flops.cae_flops(feature_dimension(s), 200)
     rows.append(
         (
             f"f_{{{s}}}",
-            f"{flops / 1e9:.0f}",
+            f"{work / 1e9:.0f}",
             fps,
-            f"{fps * flops / 1e12:.1f}",
-            f"{fps * flops / peak:.0%}",
+            f"{fps * work / 1e12:.1f}",
+            f"{fps * work / peak:.0%}",
         )
     )
 print(table(rows, head=("", "GFLOP an image", "paper's fps", "TFLOP/s", "of the peak")))
@@ -322,16 +322,16 @@ print(table(rows, head=("", "GFLOP an image", "paper's fps", "TFLOP/s", "of the 
 # number:
 
 # %%
-least = stages.backbone_flops("1:12") + stages.cae_flops(c_o, 1)
+least = flops.backbone_flops("1:12") + flops.cae_flops(c_o, 1)
 verdict("even with c_d = 1, 100 images a second of f_{1:12} exceed the peak", 100 * least > peak)
-winograd = stages.backbone_flops("1:12") / 2.25 + stages.cae_flops(c_o, 1)
+winograd = flops.backbone_flops("1:12") / 2.25 + flops.cae_flops(c_o, 1)
 verdict(
     "even if every convolution ran by Winograd's method (2.25 times fewer products)",
     100 * winograd > peak,
 )
 print(f"{100 * least / peak:.0%} and {100 * winograd / peak:.0%} of the peak")
-tricks = stages.backbone_flops("1:12") / 4 + stages.cae_flops(c_o, 200)
-tricks -= stages.first_layer_saving("1:12", 200)
+tricks = flops.backbone_flops("1:12") / 4 + flops.cae_flops(c_o, 200)
+tricks -= flops.first_layer_saving("1:12", 200)
 print(f"c_d = 200, Winograd's larger tiles (4), first layer first: {100 * tricks / peak:.0%}")
 
 # %% [markdown]
@@ -351,12 +351,12 @@ print(f"c_d = 200, Winograd's larger tiles (4), first layer first: {100 * tricks
 def most_fps(layers, peak):
     """Images a second that a program working to the letter cannot exceed at this peak in FLOP/s."""
     # BEGIN SOLUTION
-    return peak / (stages.backbone_flops(layers) + stages.cae_flops(feature_dimension(layers), 200))
+    return peak / (flops.backbone_flops(layers) + flops.cae_flops(feature_dimension(layers), 200))
     # END SOLUTION
 
 
 # %%
-bound = peak / (stages.backbone_flops("12") + stages.cae_flops(512, 200))
+bound = peak / (flops.backbone_flops("12") + flops.cae_flops(512, 200))
 check(
     "9.3",
     most_fps,
@@ -374,7 +374,7 @@ check(
 # %%
 def cost(s):
     """Operations of one image for a layer set at full width."""
-    return stages.backbone_flops(s) + stages.cae_flops(feature_dimension(s), 200)
+    return flops.backbone_flops(s) + flops.cae_flops(feature_dimension(s), 200)
 
 
 rows = []
