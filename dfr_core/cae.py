@@ -7,9 +7,13 @@ holds them as linear layers on the last axis, and a map [N, h_o, w_o, c_o] goes 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import DFRError
+
+#: Of :meth:`CAE.solve_last_layer`: rounds of reweighting, and how strongly a change is held back where the samples say little.
+_ROUNDS, _RIDGE = 2, 1e-4
 
 
 def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii") -> tuple[int, ...]:
@@ -98,6 +102,33 @@ class CAE(nn.Module):
         weights[5].weight.zero_()
         weights[5].weight[:, : 2 * pairs] = torch.cat([basis, -basis]).T
         self.centre(samples)
+
+    @torch.no_grad()
+    def solve_last_layer(self, f: Tensor, outside: Tensor | None = None, loss: str = "l2") -> None:
+        """Set the last layer to its optimum on given features, the other layers as they are.
+
+        Given what comes out of the fifth layer, the reconstruction is linear in the sixth one's weights. So mean
+        squared error has its optimum in closed form, least squares; and the norm of Eq. 4 is the same with every
+        feature weighted by one over its present error, repeated a few times. Neither loss can rise by it.
+
+        Args:
+            f: regional features [n, c_o], a sample of those of the training images.
+            outside: squared error [n] that no weights can change (what a projection leaves out); None: nothing.
+            loss: ``"l2"`` (Eq. 4) or ``"squared"``.
+        """
+        last = self.stack[-1]
+        hidden = F.pad(self.stack[:-1](f), (0, 1), value=1.0)  # the bias is one more weight
+        for _ in range(1 if loss == "squared" else _ROUNDS):
+            missing = f - F.linear(hidden[:, :-1], last.weight, last.bias)
+            weighted = hidden
+            if loss == "l2":
+                error = (missing.square().sum(-1) + (0 if outside is None else outside)).sqrt()
+                weighted = hidden / error.clamp(min=1e-6 * error.mean() + 1e-12)[:, None]
+            gram = (weighted.T @ hidden).double()
+            gram.diagonal().add_(_RIDGE * gram.diagonal().mean() + 1e-12)
+            change = torch.linalg.solve(gram, (weighted.T @ missing).double()).T.to(f.dtype)
+            last.weight += change[:, :-1]
+            last.bias += change[:, -1]
 
     def linear_layers(self) -> list[tuple[Tensor, Tensor]]:
         """Weight [c_out, c_in] and bias [c_out] of the six layers, batch normalisation folded in (inference)."""

@@ -204,13 +204,15 @@ class DFR:
         return reconstruction_loss(rows, model(rows), self.settings.loss)
 
     def _initialise(self, samples: Tensor) -> None:
-        model = self._model
+        model, outside = self._model, None
         if isinstance(model, ProjectedCAE):
-            model, samples = model.cae, (samples - model.projection.mean) @ model.projection.basis.T
+            samples, outside = model.projection.split(samples)
+            model = model.cae
         if self.settings.initialisation == "centred":
             model.centre(samples)
         elif self.settings.initialisation == "pca":
             model.start_from_pca(samples)
+            model.solve_last_layer(samples, outside, self.settings.loss)
 
     def _keep_tail(self, normal: Tensor) -> None:
         self.n_normal_pixels_ = normal.numel()

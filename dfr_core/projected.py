@@ -61,6 +61,13 @@ class Projection(nn.Module):
         return torch.cat([z, outside[..., None]], dim=-1)
 
 
+    def split(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """Written-out features f [n, c_o] -> their coordinates [n, K] and outside energy [n]."""
+        f = f - self.mean
+        z = f @ self.basis.T
+        return z, (f.square().sum(-1) - z.square().sum(-1)).clamp(min=0)
+
+
 class ProjectedCAE(nn.Module):
     """A projection and the small CAE in its subspace."""
 

@@ -61,7 +61,8 @@ class Settings:
             (c_o + 2 c_d)/2.
         batch_norm: batch normalisation before each ReLU of the CAE.
         initialisation: the CAE's first weights: ``"default"`` (torch's; the paper names none), ``"centred"`` or
-            ``"pca"``, see :meth:`dfr_core.cae.CAE.centre` and :meth:`dfr_core.cae.CAE.start_from_pca`.
+            ``"pca"``, see :meth:`dfr_core.cae.CAE.centre` and :meth:`dfr_core.cae.CAE.start_from_pca` and
+            :meth:`dfr_core.cae.CAE.solve_last_layer`.
         loss: ``"l2"`` (Eq. 4) or ``"squared"`` (mean squared error).
         score: ``"l2"`` (Eq. 5) or ``"squared"`` (mean squared error over channels).
         map_interpolation: upsampling of the anomaly map (III-D): ``bilinear`` or ``bilinear-aligned``.

@@ -94,8 +94,8 @@ def _restore(tensors: dict[str, Tensor], step: int, model: nn.Module, optimiser:
         raise ValueError(f"step {step} of {len(losses)} with {len(tensors['losses'])} losses")
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
-        moments = {name: tensors[f"adam.{k}.{name}"].to(parameter.device) for name in ("exp_avg", "exp_avg_sq")}
-        optimiser.state[parameter] = {"step": tensors[f"adam.{k}.step"], **moments}  # Adam keeps its step count on the CPU
+        state = {name: tensors[f"adam.{k}.{name}"].to(parameter.device) for name in ("step", "exp_avg", "exp_avg_sq")}
+        optimiser.state[parameter] = state  # the fused Adam keeps its step count beside the parameters
     losses[:step] = tensors["losses"].to(losses.device)
     return step
 
@@ -123,8 +123,9 @@ def batch(settings: Settings, n_images: int, n_positions: int, step: int) -> tup
     images = torch.from_numpy(order[k * settings.batch_size : (k + 1) * settings.batch_size])
     if settings.positions is None or settings.positions >= n_positions:
         return images, None
-    random = np.random.default_rng([settings.seed, _POSITIONS, step]).random((len(images), n_positions), dtype=np.float32)
-    return images, torch.from_numpy(np.argpartition(random, settings.positions, axis=1)[:, : settings.positions])
+    random = np.random.default_rng([settings.seed, _POSITIONS, step])
+    drawn = [random.choice(n_positions, settings.positions, replace=False, shuffle=False) for _ in images]
+    return images, torch.from_numpy(np.stack(drawn))
 
 
 def reconstruction_loss(f: Tensor, reconstruction: Tensor, loss: str = "l2") -> Tensor:
@@ -166,7 +167,7 @@ def train(
     steps = total_steps(settings, len(source))
     first = next(model.parameters())
     device = first.device
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)  # one pass over memory: a tenth of a small step
     losses = torch.zeros(steps, device=device)
     done = checkpoint.restore(model, optimiser, losses) if checkpoint else 0
     model.train()
