@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cae import CAE
-from .regional import RegionalFeatures
+from .regional import RegionalFeatures, sum_expanded
 from .settings import Settings
 
 
@@ -50,16 +50,15 @@ class Projection(nn.Module):
 
     def forward(self, features: RegionalFeatures) -> Tensor:
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
-        features = features.to(self.mean.dtype)
-        widths = [m.data.shape[-1] for m in features.maps.values()]
-        z = -(self.basis @ self.mean)
-        energy = 0
-        for m, basis, mean in zip(features.maps.values(), self.basis.split(widths, dim=1), self.mean.split(widths), strict=True):
-            z = z + m.expand(F.linear(m.data, basis))
-            energy = energy + m.expand((m.data - mean).square().sum(-1))
+        maps = list(features.to(self.mean.dtype).maps.values())
+        widths = [m.data.shape[-1] for m in maps]
+        layouts = [m.layout() for m in maps]
+        parts = (F.linear(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True))
+        z = sum_expanded(maps, parts, layouts).sub_(self.basis @ self.mean)
+        lengths = (torch.linalg.vector_norm(m.data - mean, dim=-1) for m, mean in zip(maps, self.mean.split(widths), strict=True))
+        energy = sum_expanded(maps, (length.square_() for length in lengths), layouts)
         outside = (energy - z.square().sum(-1)).clamp(min=0)
         return torch.cat([z, outside[..., None]], dim=-1)
-
 
     def split(self, f: Tensor) -> tuple[Tensor, Tensor]:
         """Written-out features f [n, c_o] -> their coordinates [n, K] and outside energy [n]."""

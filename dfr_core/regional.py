@@ -10,7 +10,7 @@ regional features) or a copy (coarser maps), and a copy need not be made before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -112,6 +112,12 @@ class RegionalMap:
             x = x.index_select(1, self.rows)
         return x if self.cols is None else x.index_select(2, self.cols)
 
+    def layout(self) -> tuple:
+        """How the map is repeated, to be compared with that of others."""
+        # Reading an index makes a GPU wait; there the one tensor that the maps of a size share stands for its values.
+        how = (None if i is None else id(i) if i.is_cuda else tuple(i.tolist()) for i in (self.rows, self.cols))
+        return tuple(self.data.shape[1:3]), *how
+
     def crop(self, start: int, stop: int, axis: int = 1) -> RegionalMap:
         """Rows (axis 1) or columns (axis 2) ``start:stop`` of the regional features; nothing is copied."""
         index = self.rows if axis == 1 else self.cols
@@ -119,6 +125,24 @@ class RegionalMap:
         data = self.data.narrow(axis, first, last - first)
         index = None if index is None else index[start:stop] - first
         return RegionalMap(data, index, self.cols) if axis == 1 else RegionalMap(data, self.rows, index)
+
+
+def sum_expanded(maps: Sequence[RegionalMap], parts: Iterable[Tensor], layouts: Sequence[tuple] | None = None) -> Tensor:
+    """What is computed from each map at its own resolution, summed up: [N, h_o, w_o, ...].
+
+    Maps of one layout are added before they are repeated.
+
+    Args:
+        parts: for each map a new tensor [N, h', w', ...], which may be changed here; best a generator, so that few exist at once.
+        layouts: :meth:`RegionalMap.layout` of each map, if known already.
+    """
+    sums: dict[tuple, tuple[RegionalMap, Tensor]] = {}
+    for m, part, layout in zip(maps, parts, layouts or [m.layout() for m in maps], strict=True):
+        sums[layout] = (m, sums[layout][1].add_(part) if layout in sums else part)
+    total, *others = (m.expand(part) for m, part in sums.values())
+    for other in others:
+        total = total + other
+    return total
 
 
 class RegionalFeatures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from .cae import CAE
 from .errors import DFRError
-from .regional import RegionalFeatures, RegionalMap
+from .regional import RegionalFeatures, sum_expanded
 
 #: Positions scored at once on CPU: few enough that what passes between the layers stays in the cache.
 STRIP = 1024
@@ -49,7 +48,7 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
     widths = [m.data.shape[-1] for m in features.maps.values()]
     first = first_weight.split(widths, dim=1)
     last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
-    repeats = [_repeats(m) for m in features.maps.values()]
+    layouts = [m.layout() for m in features.maps.values()]
     h_o, w_o = features.shape
     band = max(1, (strip or STRIP) // w_o) if strip or not first_weight.is_cuda else h_o
     scores = torch.empty((len(features), h_o, w_o), device=first_weight.device)
@@ -57,7 +56,8 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
         image = list(features.take(slice(n, n + 1)).to(first_weight.dtype).maps.values())
         for top in range(0, h_o, band):
             maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
-            hidden = _first_layer(maps, repeats, first, first_bias).relu_()
+            parts = (F.linear(m.data, weight) for m, weight in zip(maps, first, strict=True))
+            hidden = sum_expanded(maps, parts, layouts).add_(first_bias).relu_()
             for number, (weight, bias) in enumerate(middle, start=2):
                 hidden = F.linear(hidden, weight, bias)
                 hidden = hidden if number == 3 else hidden.relu_()
@@ -66,25 +66,6 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
                 error = error + F.linear(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
             scores[n, top : top + band] = error[0]
     return scores / cae.c_o if score == "squared" else scores.sqrt_()
-
-
-def _repeats(m: RegionalMap) -> tuple:
-    """How a map is repeated; maps that are repeated alike may be added before."""
-    # Reading an index makes a GPU wait; there the one tensor that the maps of a size share stands for its values.
-    how = (None if i is None else id(i) if i.is_cuda else tuple(i.tolist()) for i in (m.rows, m.cols))
-    return tuple(m.data.shape[1:3]), *how
-
-
-def _first_layer(maps: Sequence[RegionalMap], repeats: Sequence[tuple], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """W f + b, maps of one resolution summed up before they are repeated."""
-    sums: dict[tuple, tuple[RegionalMap, Tensor]] = {}
-    for m, key, weight in zip(maps, repeats, weights, strict=True):
-        part = F.linear(m.data, weight)
-        sums[key] = (m, sums[key][1].add_(part) if key in sums else part)
-    total = bias
-    for m, part in sums.values():
-        total = total + m.expand(part)
-    return total
 
 
 def upsample(scores: Tensor, image_size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:

@@ -129,6 +129,61 @@ def test_pca_start_reconstructs_as_pca_does(c_o, c_d, hidden):
     assert torch.allclose((basis @ torch.from_numpy(pca.components_).T).abs(), torch.eye(pairs, dtype=torch.float64), atol=1e-6)
 
 
+def _last_layer_case():
+    """A CAE whose first five layers are random, and skewed features that they say something about."""
+    generator = torch.Generator().manual_seed(1)
+    samples = 2 + torch.randn(400, 12, generator=generator, dtype=torch.float64) ** 3 @ torch.randn(12, 12, generator=generator).double()
+    return CAE(12, 3, seed=2).double(), samples, 5 * torch.rand(400, generator=generator, dtype=torch.float64)
+
+
+def test_last_layer_solved_for_the_squared_error_is_least_squares():
+    cae, samples, _ = _last_layer_case()
+    with torch.no_grad():
+        hidden = cae.stack[:-1](samples)
+        cae.solve_last_layer(samples, loss="squared")
+        found = (samples - cae(samples)).square().mean()
+    hidden = torch.cat([hidden, torch.ones(len(hidden), 1)], 1).numpy()
+    weights, *_ = np.linalg.lstsq(hidden, samples.numpy(), rcond=None)
+    least = np.square(samples.numpy() - hidden @ weights).mean()
+    assert least <= float(found) <= 1.01 * least  # the ridge costs a little
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_last_layer_solved_again_and_again_falls_to_the_optimum_of_eq_4(projected):
+    cae, samples, outside = _last_layer_case()
+    outside = outside if projected else None
+
+    def loss():
+        return ((samples - cae(samples)).square().sum(-1) + (outside if projected else 0)).sqrt().mean()
+
+    losses = []
+    for _ in range(30):
+        losses.append(float(loss().detach()))
+        cae.solve_last_layer(samples, outside)
+    first, last = losses[0], losses[-1]
+    assert all(after <= before + 1e-12 for before, after in zip(losses, losses[1:], strict=False))
+    assert losses[1] - last < 0.02 * (first - last)  # one call goes nearly the whole way
+    # The problem is convex: where its gradient vanishes is the optimum. An optimiser of another kind finds no better place.
+    parameters = list(cae.stack[-1].parameters())
+    optimiser = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    assert float(loss().detach()) == pytest.approx(last, rel=1e-4)
+
+
+def test_last_layer_solved_on_constant_or_few_features_stays_finite():
+    for samples in (torch.ones(10, 6), torch.randn(2, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(5, 6)):
+        cae = CAE(6, 2)
+        cae.solve_last_layer(samples)
+        assert torch.isfinite(cae(samples)).all()
+
+
 def test_initial_weights_are_the_seeds():
     before = torch.random.get_rng_state()
     first, again, other = (CAE(10, 2, seed=seed).stack[0].weight for seed in (4, 4, 5))

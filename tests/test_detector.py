@@ -240,7 +240,9 @@ def test_no_training_pixel_exceeds_the_threshold_of_a_tiled_image(tiny, monkeypa
 def test_threshold_is_exact_on_the_training_maps(fitted, images, fpr):
     maps = torch.from_numpy(fitted.anomaly_map(images))
     assert fitted.threshold(fpr) == scoring.threshold(maps, fpr)
-    assert int((maps > fitted.threshold(fpr)).sum()) == int(fpr * maps.numel())
+    # Upsampling repeats values at the border, so pixels may tie with the threshold; no lower one would do.
+    allowed, limit = int(fpr * maps.numel()), fitted.threshold(fpr)
+    assert int((maps > limit).sum()) <= allowed < int((maps >= limit).sum())
 
 
 def test_calibration_keeps_the_rate_on_images_not_trained_on(fitted, tiny, images, odd_images, tmp_path):

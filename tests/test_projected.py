@@ -39,6 +39,8 @@ def test_score_is_the_error_of_the_whole_feature(components, score, batch_norm, 
         assert rows.shape == (2, 16, 16, components + 1)
         assert torch.allclose(z, (f - projection.mean) @ projection.basis.T, atol=1e-4)
         energy = (f - projection.mean).square().sum(-1)
+        for found, given in zip(projection.split(f.reshape(-1, 9)), (z, outside), strict=True):
+            assert torch.allclose(found, given.flatten(0, 2), atol=1e-4)
         assert torch.allclose(outside, (energy - z.square().sum(-1)).clamp(min=0), atol=1e-4)
         if components == 9:
             assert outside.max() <= 1e-4 * energy.max()

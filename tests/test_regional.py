@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dfr_core.backbone import VGG19, channels
 from dfr_core.errors import DFRError
-from dfr_core.regional import Generator, RegionalFeatures, _axis, axis_operator, literal_features
+from dfr_core.regional import Generator, RegionalFeatures, _axis, axis_operator, literal_features, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
 
 #: Largest relative error that counts as equal: sums of a few dozen terms, in another order.
@@ -150,6 +150,18 @@ def test_nothing_of_image_size_is_allocated(monkeypatch):
         with Watch():
             Generator()([(layer, phi)], (64, 64))
         assert max(seen) <= phi[0].numel()
+
+
+@given(sides=st.lists(st.sampled_from([2, 4, 8, 16, 32]), min_size=1, max_size=6), interpolation=st.sampled_from(INTERPOLATIONS))
+def test_sum_of_maps_is_the_sum_of_what_they_are_repeated_to(sides, interpolation):
+    generator = torch.Generator().manual_seed(0)
+    maps = [(k, torch.randn(2, 3, side, side, generator=generator, dtype=torch.float64)) for k, side in enumerate(sides)]
+    features = list(Generator(2, 2, interpolation)(maps, (32, 32)).maps.values())
+    expected = sum(2 * m.expand() for m in features)
+    assert torch.allclose(sum_expanded(features, (2 * m.data for m in features)), expected, rtol=0, atol=1e-12)
+    cropped = [m.crop(3, 11) for m in features]  # as a strip of the whole, with the whole's layouts
+    found = sum_expanded(cropped, (2 * m.data for m in cropped), [m.layout() for m in features])
+    assert torch.allclose(found, expected[:, 3:11], rtol=0, atol=1e-12)
 
 
 def test_constant_maps_stay_constant():

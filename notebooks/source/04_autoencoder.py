@@ -237,7 +237,7 @@ verdict("the squared error pulls in proportion to the error", proportional)
 #
 # Adam, batches of four images, normal images only. The paper takes all positions of these images at each step; the small editions draw
 # some of them anew each time, as many from each image as the banner says. We train twice with the edition's settings: once from torch's
-# random start (the paper names none), and once from the edition's own, PCA's reconstruction, which the picture below explains.
+# random start (the paper names none), and once from the edition's own, built on PCA's reconstruction; the text below the picture explains it.
 
 # %%
 random_start = DFR(replace(settings, initialisation="default")).use_extractor(detector.extractor)
@@ -265,14 +265,17 @@ axis.set(xlabel="step", ylabel="loss (Eq. 4, mean)")
 axis.legend()
 plt.show()
 gained = detector.loss_curve_[-5:].mean() < pca_error
-print("training from PCA's reconstruction ends", "below" if gained else "above", "PCA's error")
+print(f"PCA's error {pca_error:.3f}; the edition's first batch {detector.loss_curve_[0]:.3f}")
+print("training from there ends", "below" if gained else "above", "PCA's error")
 
 # %% [markdown]
 # From a random start the loss falls steeply, then slowly, and a short training does not reach PCA's error. The small editions start
-# *at* PCA's reconstruction. Table VIII can represent it: x = max(0, x) − max(0, −x), so two ReLU units carry one signed number, and
-# layers 2 and 4 have just the 2 c_d units that c_d of them need. While the step size grows, the loss gets worse; while it falls, the
-# loss comes down again. The printed line says whether it came out below where it started. As long as it has not, the ReLUs have added
-# nothing that PCA could not do: that takes time, which the paper's 700 epochs give.
+# from PCA's reconstruction. Table VIII can represent it: x = max(0, x) − max(0, −x), so two ReLU units carry one signed number, and
+# layers 2 and 4 have just the 2 c_d units that c_d of them need. The units of layer 5 that are left over keep random weights, and
+# layer 6, which is linear, is set to its optimum by least squares: so it also predicts from the code some of what PCA leaves out.
+#
+# While the step size grows, the loss gets worse; while it falls, the loss comes down again. The printed line says whether it came out
+# below PCA's error. Where it has not, training has spoilt what the start could do, and more of it is needed: the paper has 700 epochs.
 
 # %% [markdown]
 # ## Does it fail on defects?

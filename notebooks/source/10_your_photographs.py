@@ -157,9 +157,9 @@ except DFRError as mistake:
 # ## Fit
 #
 # Nothing but normal images is needed; that is the point of the method. One line, then the loss to see that training has settled
-# (Eq. 4). (In the small editions the autoencoder starts from PCA, so the loss starts low, climbs while the step size grows, and
-# comes down again. In a run this short it may well end above where it began: that start is hard to beat, and each point is one small
-# batch. So do not read it as progress; the maps below are the test.)
+# (Eq. 4). (In the small editions the autoencoder starts from PCA and a least-squares fit, so the loss starts low, climbs while the step
+# size grows, and comes down again. In a run this short it may well end above where it began: that start is hard to beat, and each point
+# is one small batch. So do not read it as progress; the maps below are the test.)
 
 # %%
 detector = DFR(edition.settings).fit(category)
