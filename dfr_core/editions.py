@@ -89,15 +89,15 @@ _SLIM = Settings(
     padding="reflect",
     variance=0.99,  # nine tenths of the variance of untrained features is light and shade: c_d would be 1 or 2
     initialisation="pca",
-    pca_samples=8192,
+    pca_samples=4096,
     learning_rate=2e-3,
     schedule="onecycle",
     positions=32,
-    steps=300,
+    steps=250,
 )
 
 EDITIONS = {
-    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 150}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
+    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 125}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
     "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width"),
     "paper": Edition("paper", Settings(), 0, 0, 0, "MVTec AD", "ImageNet VGG19, full width"),
 }
