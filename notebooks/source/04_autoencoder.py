@@ -265,16 +265,18 @@ axis.set(xlabel="step", ylabel="loss (Eq. 4, mean)")
 axis.legend()
 plt.show()
 gained = detector.loss_curve_[-5:].mean() < pca_error
-print(f"PCA's error {pca_error:.3f}; the edition's first batch {detector.loss_curve_[0]:.3f}")
-print("training from there ends", "below" if gained else "above", "PCA's error")
+print("training from PCA's reconstruction ends", "below" if gained else "above", "PCA's error")
+outer = layer_widths(c_o, detector.c_d_)[0]
+print(f"units of layer 5 that PCA leaves over: {max(0, outer - 2 * detector.c_d_)} of {outer}")
 
 # %% [markdown]
 # From a random start the loss falls steeply, then slowly, and a short training does not reach PCA's error. The small editions start
 # from PCA's reconstruction. Table VIII can represent it: x = max(0, x) − max(0, −x), so two ReLU units carry one signed number, and
-# layers 2 and 4 have just the 2 c_d units that c_d of them need. The units of layer 5 that are left over keep random weights, and
-# layer 6, which is linear, is set to its optimum by least squares: so it also predicts from the code some of what PCA leaves out.
+# layers 2 and 4 have just the 2 c_d units that c_d of them need. Units of layer 5 that are left over (the last line says how many;
+# a wide code leaves none) keep random weights. Then layer 6, which is linear, is set to its optimum by least squares: with such units
+# to look at, it predicts from the code some of what PCA leaves out.
 #
-# While the step size grows, the loss gets worse; while it falls, the loss comes down again. The printed line says whether it came out
+# While the step size grows, the loss gets worse; while it falls, the loss comes down again. The first line says whether it came out
 # below PCA's error. Where it has not, training has spoilt what the start could do, and more of it is needed: the paper has 700 epochs.
 
 # %% [markdown]
