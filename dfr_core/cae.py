@@ -16,15 +16,16 @@ from .errors import DFRError
 _ROUNDS, _RIDGE = 2, 1e-4
 
 
-def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii") -> tuple[int, ...]:
+def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii", widening: int = 1) -> tuple[int, ...]:
     """Output channels of the six layers of Table VIII.
 
     Args:
         c_o: dimension of a regional feature (Eq. 3).
         c_d: latent dimension.
         hidden: ``"table-viii"``: outer hidden layers of (c_o + c_d)/2; ``"released"``: (c_o + 2 c_d)/2.
+        widening: the outer hidden layers are so many times as wide (1 in the paper; see :mod:`dfr_core.projected`).
     """
-    outer = (c_o + c_d) // 2 if hidden == "table-viii" else (c_o + 2 * c_d) // 2
+    outer = widening * (c_o + c_d if hidden == "table-viii" else c_o + 2 * c_d) // 2
     return outer, 2 * c_d, c_d, 2 * c_d, outer, c_o
 
 
@@ -34,19 +35,21 @@ class CAE(nn.Module):
     Args:
         c_o: channels in and out.
         c_d: latent dimension.
-        hidden: see :func:`layer_widths`.
+        hidden, widening: see :func:`layer_widths`.
         batch_norm: batch normalisation before every ReLU (public code; not in the paper).
         seed: of the initialisation (torch's default for convolutions).
     """
 
-    def __init__(self, c_o: int, c_d: int, hidden: str = "table-viii", batch_norm: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, c_o: int, c_d: int, hidden: str = "table-viii", batch_norm: bool = False, seed: int = 0, *, widening: int = 1
+    ) -> None:
         super().__init__()
         self.c_o, self.c_d = c_o, c_d
         stack: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, too
             c_in = c_o
-            for number, c_out in enumerate(layer_widths(c_o, c_d, hidden), start=1):
+            for number, c_out in enumerate(layer_widths(c_o, c_d, hidden, widening), start=1):
                 stack.append(nn.Linear(c_in, c_out))
                 if number not in (3, 6):
                     stack += [nn.BatchNorm1d(c_out), nn.ReLU()] if batch_norm else [nn.ReLU()]

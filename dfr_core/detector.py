@@ -34,7 +34,7 @@ from .settings import Settings, parse_layers
 from .train import Checkpoint, Progress, reconstruction_loss, run_name, train
 
 FORMAT = "dfr-model"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"  # 1: the projected extension had narrower layers
 #: The largest false positive rate for which a saved model knows the exact threshold.
 TAIL = 0.05
 

@@ -1,14 +1,17 @@
 """An extension, not in the paper: the autoencoder in a principal subspace of the features.
 
 The public method reconstructs all c_o channels of f. Here f is centred and projected on its leading K
-principal components; a small CAE of Table VIII's shape reconstructs the coordinates z, and what lies
-outside the subspace counts as not reconstructed at all:
+principal components; a small CAE reconstructs the coordinates z, and what lies outside the subspace counts as
+not reconstructed at all:
 
     score^2 = ||z - z-hat||^2 + (||f - mean||^2 - ||z||^2)
 
 That is Eq. 5 for reconstructions that stay in the subspace. A projection is linear, so each map is
 projected at its own resolution and the sums are repeated afterwards; f is never written out.
-Off unless ``Settings.projection`` is set.
+
+The small CAE has Table VIII's six layers, but its outer hidden ones are twice as wide as the table's rule makes
+them: what a ReLU network can do beyond PCA it does with the units it has to spare, and K channels leave few
+(docs/benchmark_notes.md has the difference). Off unless ``Settings.projection`` is set.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from torch import Tensor, nn
 from .cae import CAE
 from .regional import RegionalFeatures, sum_expanded
 from .settings import Settings
+
+#: How many times as wide as in Table VIII the small CAE's outer hidden layers are.
+WIDENING = 2
 
 
 class Projection(nn.Module):
@@ -73,7 +79,7 @@ class ProjectedCAE(nn.Module):
     def __init__(self, projection: Projection, c_d: int, settings: Settings) -> None:
         super().__init__()
         self.projection = projection
-        self.cae = CAE(projection.basis.shape[0], c_d, settings.hidden, settings.batch_norm, settings.seed)
+        self.cae = CAE(len(projection.basis), c_d, settings.hidden, settings.batch_norm, settings.seed, widening=WIDENING)
 
     def squared_error(self, rows: Tensor) -> Tensor:
         """[..., K + 1] -> squared error of the whole feature, [...]."""

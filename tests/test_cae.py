@@ -37,6 +37,14 @@ def test_table_viii_in_numbers():
     assert layer_widths(5504, 200) == (2852, 400, 200, 400, 2852, 5504)
 
 
+def test_wider_outer_layers():
+    assert layer_widths(9, 4, widening=2) == (13, 8, 4, 8, 13, 9)
+    assert layer_widths(9, 4, "released", widening=2) == (17, 8, 4, 8, 17, 9)
+    narrow, wide = CAE(9, 4, seed=1), CAE(9, 4, seed=1, widening=2)
+    assert [layer.out_features for layer in wide.stack if isinstance(layer, torch.nn.Linear)] == [13, 8, 4, 8, 13, 9]
+    assert len(narrow.stack) == len(wide.stack)
+
+
 def test_batch_normalisation_stands_before_each_relu():
     rows = CAE(40, 6, "released", batch_norm=True).architecture()
     assert rows[0] == "[layer 1]: Conv. (1, 1, 26), stride=1; BN; ReLU;"

@@ -77,6 +77,12 @@ def test_training_source_hands_out_rows():
     assert torch.equal(found, torch.stack([rows[1, 0, 0], rows[1, 2, 3], rows[0, 1, 1], rows[0, 0, 2]]))
 
 
+@pytest.mark.parametrize("hidden, outer", [("table-viii", 12 + 5), ("released", 12 + 2 * 5)])
+def test_small_cae_has_table_viiis_layers_the_outer_ones_twice_as_wide(hidden, outer):
+    model = ProjectedCAE(Projection(40, 12), 5, Settings(hidden=hidden))
+    assert [weight.shape[0] for weight, _ in model.cae.linear_layers()] == [outer, 10, 5, 10, outer, 12]
+
+
 def test_gradient_of_a_perfect_reconstruction_is_finite():
     projection = Projection(4, 2)
     model = ProjectedCAE(projection, 1, Settings())

@@ -23,17 +23,16 @@ from ..extract import CachedFeatures, Extractor
 from ..files import write_text
 from ..settings import Settings
 from ..train import total_steps
+from .variants import COMPONENTS
 
-#: Principal components for the slim network of the embedded edition (c_o 432); see docs/benchmark_notes.md for fewer.
-SLIM_COMPONENTS = 256
 SEEDS = (0, 1, 2)
 LONGER = 5
 #: name -> (principal components or None for the whole autoencoder, how many times as many steps)
 VARIANTS = {
     "whole": (None, 1),
-    "projected": (SLIM_COMPONENTS, 1),
+    "projected": (COMPONENTS, 1),
     f"whole, {LONGER}x": (None, LONGER),
-    f"projected, {LONGER}x": (SLIM_COMPONENTS, LONGER),
+    f"projected, {LONGER}x": (COMPONENTS, LONGER),
 }
 #: (what is compared, with what, the mean difference aimed for)
 COMPARED = (
@@ -93,7 +92,7 @@ def table(rows: list[dict[str, Any]], banner: str) -> str:
         "# Accuracy: projected against whole, short against long",
         "",
         f"{banner.rpartition(' · ')[0]} · seeds {', '.join(str(s) for s in sorted({row['seed'] for row in rows}))} · "
-        f"{SLIM_COMPONENTS} principal components.",
+        f"{COMPONENTS} principal components.",
         f"`{LONGER}x` is trained for {LONGER} times as many steps. A cell with two numbers is ROC-AUC / PRO-AUC.",
         "",
         "| compared | metric | mean difference | aim | | worst | where |",

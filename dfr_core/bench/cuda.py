@@ -17,7 +17,7 @@ from ..metrics import pro_auc, roc_auc
 from ..settings import Settings
 from .cpu import Row, normal_images, projected_settings
 from .tools import peak_flops, synchronise
-from .variants import LATENT, Variants
+from .variants import COMPONENTS, LATENT, Variants
 
 LAYER_SETS = ("12", "9:12", "5:12", "3:12", "1:12")  # Table VI
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -125,7 +125,7 @@ def training(device: torch.device, quick: bool) -> list[Row]:
         paper = Settings(weights="untrained", padding="reflect", precision=precision)
         kinds = {
             f"exact, {epochs} epochs": {"epochs": epochs},
-            f"projected, {epochs} epochs": {"epochs": epochs, "projection": 256},
+            f"projected, {epochs} epochs": {"epochs": epochs, "projection": COMPONENTS},
         }
         if precision == "fp32" and not quick:
             kinds.pop(f"exact, {epochs} epochs")  # an hour or so even on a large GPU

@@ -26,7 +26,8 @@ from ..settings import Settings
 from .tools import PeakMemory
 
 LATENT = 200  # c_d of the paper's order of size at 12 layers
-COMPONENTS = 256
+#: Of the extension, at full width and in the accuracy table; docs/benchmark_notes.md has others.
+COMPONENTS = 184
 
 
 class Variants:
