@@ -89,11 +89,7 @@ for ours, mode in ((by_zeros, "zeros"), (by_mirror, "reflect")):
 # At the size of our images that is a thin line for the first layer, and most of the image for the twelfth.
 
 # %%
-settings = (
-    replace(edition.settings, positions=32, pca_samples=4000)
-    if edition.synthetic
-    else edition.settings
-)
+settings = edition.settings
 size = settings.image_size
 networks = {
     mode: build_backbone(
@@ -468,7 +464,6 @@ print(table(rows, head=("reflection instead of zeros", "ours", "paper", "differe
 #   there zero is a grey frame in layer 1. The effect is of the same kind, its size is not.
 # - The public code always pads with reflection, and keeps the mirrored pixel in some maps (notebook 11); the paper's Tables II to
 #   IV use zeros.
-# - Training is shortened here (fewer positions and samples than the edition's own settings), equally for both paddings.
 
 # %% [markdown]
 # ## References
