@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from dfr_core import DFR, edition, scoring
 from dfr_core.cae import CAE
 from dfr_core.data import fingerprint
-from dfr_core.detector import FORMAT_VERSION
 from dfr_core.errors import DFRError
 from dfr_core.extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
 from dfr_core.files import load_tensors, save_tensors
@@ -332,7 +331,7 @@ def rewritten(model_file, target, drop=(), tensors=None, **about):
 DAMAGED = {
     "not a model": ({"format": "other"}, "not a DFR model"),
     "no words": ({"format": None}, "not a DFR model"),
-    "another version": ({"format_version": "99"}, f"format version 99, but this package reads version {FORMAT_VERSION}"),
+    "another version": ({"format_version": "99"}, "format version 99, but this package reads version 2"),
     "no settings": ({"settings": None}, "damaged"),
     "settings are no JSON": ({"settings": "{"}, "damaged"),
     "settings are a list": ({"settings": "[1]"}, "no such setting"),
