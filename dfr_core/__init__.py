@@ -8,7 +8,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DFR": "detector",
+    "DFR": "methods.dfr",
     "DFRError": "errors",
     "Settings": "settings",
     "paper": "settings",

@@ -62,7 +62,7 @@ class Edition:
                     f"{DATA_VARIABLE}: the paper edition needs MVTec AD; set it to the data set's folder (see `dfr fetch-data --help`)"
                 )
             return Path(root)
-        from .synthetic import CATEGORIES, make_dataset
+        from .data.synthetic import CATEGORIES, make_dataset
 
         root = cache_folder() / f"synthetic-{self.name}"
         make_dataset(root, categories or CATEGORIES, n_train=self.n_train, n_good=self.n_good, n_defect=self.n_defect)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backbone import build_backbone
+from .backbones.vgg import build_backbone
 from .errors import DFRError
 from .receptive_field import conv_fields
 from .regional import Generator, RegionalFeatures, RegionalMap
@@ -126,7 +126,7 @@ class Extractor:
 
 
 class CachedFeatures:
-    """A training source that holds the features of all images (see :class:`dfr_core.train.FeatureSource`)."""
+    """A training source that holds the features of all images (see :class:`dfr_core.methods.train.FeatureSource`)."""
 
     def __init__(self, features: RegionalFeatures) -> None:
         self.features = features

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cae import CAE
 from .errors import DFRError
+from .methods.cae import CAE
 from .regional import RegionalFeatures, sum_expanded
 
 #: Positions scored at once on CPU: few enough that what passes between the layers stays in the cache.

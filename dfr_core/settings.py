@@ -61,8 +61,8 @@ class Settings:
             (c_o + 2 c_d)/2.
         batch_norm: batch normalisation before each ReLU of the CAE.
         initialisation: the CAE's first weights: ``"default"`` (torch's; the paper names none), ``"centred"`` or
-            ``"pca"``, see :meth:`dfr_core.cae.CAE.centre` and :meth:`dfr_core.cae.CAE.start_from_pca` and
-            :meth:`dfr_core.cae.CAE.solve_last_layer`.
+            ``"pca"``, see :meth:`dfr_core.methods.cae.CAE.centre` and :meth:`dfr_core.methods.cae.CAE.start_from_pca` and
+            :meth:`dfr_core.methods.cae.CAE.solve_last_layer`.
         loss: ``"l2"`` (Eq. 4) or ``"squared"`` (mean squared error).
         score: ``"l2"`` (Eq. 5) or ``"squared"`` (mean squared error over channels).
         map_interpolation: upsampling of the anomaly map (III-D): ``bilinear`` or ``bilinear-aligned``.
@@ -73,7 +73,7 @@ class Settings:
         epochs: passes over the training images (IV-A4).
         steps: optimiser steps; if given, it replaces ``epochs``.
         projection: None is the paper's method. A number switches to the ``projected`` extension: so many
-            principal components (see :mod:`dfr_core.projected`).
+            principal components (see :mod:`dfr_core.methods.projected`).
         precision: ``"fp32"``, or on CUDA ``"tf32"`` or ``"bf16"`` (the backbone in bf16, the CAE in TF32).
         seed: seeds the untrained backbone, the CAE, and every random draw.
     """

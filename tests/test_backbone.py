@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import vgg19
 
-from dfr_core import DFR, backbone
-from dfr_core.backbone import INNER_LAYERS, VGG19, build_backbone, channels, feature_dimension
+from dfr_core import DFR
+from dfr_core.backbones import vgg as backbone
+from dfr_core.backbones.vgg import INNER_LAYERS, VGG19, build_backbone, channels, feature_dimension
 from dfr_core.errors import DFRError
 from dfr_core.settings import Settings
 

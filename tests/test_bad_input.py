@@ -23,8 +23,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from dfr_core.backbone import VGG19
-from dfr_core.cli import main
+from dfr_core.backbones.vgg import VGG19
+from dfr_core.command import main
 
 SMALL = ["--layers", "1:3", "--width", "0.05", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
 

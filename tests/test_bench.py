@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from dfr_core import bench
-from dfr_core.backbone import VGG19, channels
+from dfr_core.backbones.flops import backbone_bytes, backbone_flops, cae_flops
+from dfr_core.backbones.vgg import VGG19, channels
 from dfr_core.bench import growth
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
-from dfr_core.cae import CAE
 from dfr_core.errors import DFRError
-from dfr_core.flops import backbone_bytes, backbone_flops, cae_flops
+from dfr_core.methods.cae import CAE
 
 
 def arguments(*words: str) -> argparse.Namespace:

@@ -34,7 +34,7 @@ def fit(**changes):
 
 RECEPTIVE_FIELD = """
 from dfr_core import current_edition
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.widgets import receptive_field as widget
 
 images = current_edition().category("cable").load_train(256)[:1]
@@ -44,7 +44,7 @@ widget.build(images[0].numpy(), widget.measure(network, images))
 
 HIERARCHY = """
 from dfr_core import current_edition
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.widgets import hierarchy as widget
 
 image = current_edition().category("cable").load_train(256)[0]
@@ -54,7 +54,7 @@ widget.build(image, networks)
 
 COSINE = """
 from dfr_core import current_edition
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields, regional_field
 from dfr_core.regional import Generator, axis_operator

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from torch import nn
 
-from dfr_core.cae import CAE, explained_variance, latent_dimension, layer_widths, principal_components
 from dfr_core.errors import DFRError
+from dfr_core.methods.cae import CAE, explained_variance, latent_dimension, layer_widths, principal_components
 
 
 @pytest.mark.parametrize("c_o", [3456, 5504])

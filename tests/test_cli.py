@@ -20,9 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dfr_core import DFRError, Settings, __version__, edition, paper, released
-from dfr_core.cli import COMMANDS, main, parser
-from dfr_core.options import as_options, descriptions, settings_from
-from dfr_core.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
+from dfr_core.command import COMMANDS, main, parser
+from dfr_core.command.options import as_options, descriptions, settings_from
+from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
 
 FAST = ["--steps", "5", "--positions", "32"]
 
@@ -80,7 +80,7 @@ def test_every_command_has_help(name):
 
 def test_help_and_version_load_no_torch():
     commands = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS if name != "bench")]
-    code = f"import sys; from dfr_core.cli import main; codes = [main(a) for a in {commands}]; assert codes == [0] * len(codes); "
+    code = f"import sys; from dfr_core.command import main; codes = [main(a) for a in {commands}]; assert codes == [0] * len(codes); "
     done = process(code + "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules), sys.modules.keys()")
     assert done.returncode == 0, done.stderr
 
@@ -353,7 +353,7 @@ def test_an_interruption_is_one_line(data, tmp_path, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dfr_core.detector.train", interrupt)
+    monkeypatch.setattr("dfr_core.methods.dfr.train", interrupt)
     assert main(["fit", str(data / "leather"), "--out", str(tmp_path / "x"), *FAST, "--layers", "1:2", "--quiet"]) == 130
     assert capsys.readouterr().err.strip() == "dfr: interrupted"
     assert list(tmp_path.iterdir()) == []
@@ -363,7 +363,7 @@ def test_out_of_memory_is_one_line(data, tmp_path, monkeypatch, capsys):
     def exhaust(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr("dfr_core.detector.train", exhaust)
+    monkeypatch.setattr("dfr_core.methods.dfr.train", exhaust)
     assert main(["fit", str(data / "leather"), "--out", str(tmp_path / "x"), *FAST, "--layers", "1:2", "--quiet"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("dfr: error: out of memory; use") and error.count("\n") == 1

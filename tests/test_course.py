@@ -74,7 +74,7 @@ def test_start_prints_the_banner_and_silences_the_bars(capsys, monkeypatch):
         assert course.start(3) is edition("quick")
         assert plt.rcParams["figure.dpi"] == course.STYLE["figure.dpi"]
     assert capsys.readouterr().out == f"Notebook 3 · {edition('quick').banner()}\n"
-    from dfr_core.detector import _bar
+    from dfr_core.methods.dfr import _bar
 
     bar = _bar(True)
     assert bar.bar.disable

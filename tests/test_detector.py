@@ -12,11 +12,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from dfr_core import DFR, edition, scoring
-from dfr_core.cae import CAE
 from dfr_core.data import fingerprint
 from dfr_core.errors import DFRError
 from dfr_core.extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
 from dfr_core.files import load_tensors, save_tensors
+from dfr_core.methods.cae import CAE
 from dfr_core.settings import Settings, released
 
 CPU = torch.device("cpu")
@@ -461,7 +461,7 @@ def test_bf16_features_give_nearly_the_same_scores(tiny, images, monkeypatch, ch
     """The arithmetic of bf16 on CUDA, imitated on CPU: only the backbone's convolutions round to bf16."""
     s = replace(tiny, steps=30, **changes)
     expected = fit(s, images).anomaly_map(images)
-    monkeypatch.setattr("dfr_core.detector.arithmetic", lambda *_: torch.autocast("cpu", torch.bfloat16))
+    monkeypatch.setattr("dfr_core.methods.dfr.arithmetic", lambda *_: torch.autocast("cpu", torch.bfloat16))
     found = fit(replace(s, precision="bf16"), images, memory_gb=memory).anomaly_map(images)
     assert found.dtype == np.float32
     assert found.mean() == pytest.approx(expected.mean(), rel=0.1)

@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfr_core import fetch
-from dfr_core.data import load_category
+from dfr_core.data import fetch, load_category
+from dfr_core.data.fetch import ARCHIVE_NAME, README_NAME, fetch_data
 from dfr_core.errors import DFRError
-from dfr_core.fetch import ARCHIVE_NAME, README_NAME, fetch_data
 
 
 def png(seed: int = 0) -> bytes:

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from dfr_core.data import load_category
+from dfr_core.data.arrays import as_images, as_labelled
+from dfr_core.data.synthetic import make_dataset
 from dfr_core.errors import DFRError
-from dfr_core.inputs import as_images, as_labelled
-from dfr_core.synthetic import make_dataset
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 6, 8, 3), dtype=np.uint8)  # [N, H, W, 3]
 EXPECTED = torch.from_numpy(PICTURES).permute(0, 3, 1, 2)

@@ -191,7 +191,8 @@ def small_notebook(path, *results):
 
 
 FIELDS = (
-    "from dfr_core.receptive_field import conv_fields\nfrom dfr_core.backbone import VGG19\nprint(conv_fields(VGG19(0.01).stack)[11].size)"
+    "from dfr_core.receptive_field import conv_fields\nfrom dfr_core.backbones.vgg import VGG19\n"
+    "print(conv_fields(VGG19(0.01).stack)[11].size)"
 )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dfr_core import DFR
 from dfr_core.extract import Extractor
-from dfr_core.projected import ProjectedCAE, ProjectedFeatures, Projection
+from dfr_core.methods.projected import ProjectedCAE, ProjectedFeatures, Projection
 from dfr_core.regional import Generator
 from dfr_core.scoring import residual
 from dfr_core.settings import Settings

@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dfr_core.backbone import VGG19, channels
+from dfr_core.backbones.vgg import VGG19, channels
 from dfr_core.errors import DFRError
 from dfr_core.regional import Generator, RegionalFeatures, _axis, axis_operator, literal_features, sum_expanded
 from dfr_core.settings import INTERPOLATIONS

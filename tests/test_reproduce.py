@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfr_core import experiments, reproduce
-from dfr_core.cli import main
+from dfr_core.command import main
 from dfr_core.editions import edition
-from dfr_core.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
+from dfr_core.lab import experiments, reproduce
+from dfr_core.lab.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
+from dfr_core.methods.train import total_steps
 from dfr_core.records import Store
-from dfr_core.train import total_steps
 
 CATEGORIES = ("leather", "hazelnut")
 KILLS = int(os.environ.get("DFR_KILLS", "1"))

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dfr_core import scoring
-from dfr_core.cae import CAE
 from dfr_core.errors import DFRError
+from dfr_core.methods.cae import CAE
 from dfr_core.regional import Generator
 from dfr_core.settings import INTERPOLATIONS
 

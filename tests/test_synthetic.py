@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dfr_core import synthetic
+from dfr_core.data import synthetic
+from dfr_core.data.synthetic import CATEGORIES, OBJECTS, TEXTURES, contact_sheet, defect_types, make_dataset, make_image
 from dfr_core.errors import DFRError
-from dfr_core.synthetic import CATEGORIES, OBJECTS, TEXTURES, contact_sheet, defect_types, make_dataset, make_image
 
 DEFECTS = [(category, defect) for category in CATEGORIES for defect in defect_types(category)]
 GOLDEN = Path(__file__).parent / "golden_synthetic.json"
@@ -173,7 +173,7 @@ def test_an_interrupted_run_leaves_no_half_category(tmp_path: Path, monkeypatch:
 
 def test_a_killed_run_leaves_no_half_category_and_the_next_completes_it(tmp_path: Path) -> None:
     numbers = {"n_train": 25, "n_good": 1, "n_defect": 1}
-    code = f"from dfr_core.synthetic import make_dataset; make_dataset({str(tmp_path / 'killed')!r}, ['leather'], **{numbers})"
+    code = f"from dfr_core.data.synthetic import make_dataset; make_dataset({str(tmp_path / 'killed')!r}, ['leather'], **{numbers})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(synthetic.__file__).parents[1])
     while not list(tmp_path.glob("killed/.*.partial/leather/train/good/002.png")) and process.poll() is None:
         time.sleep(0.002)

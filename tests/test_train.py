@@ -17,12 +17,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfr_core import DFR, detector
-from dfr_core.cae import CAE
+from dfr_core import DFR
 from dfr_core.errors import DFRError
 from dfr_core.files import load_tensors, save_tensors
+from dfr_core.methods import dfr as detector
+from dfr_core.methods.cae import CAE
+from dfr_core.methods.train import Checkpoint, Progress, batch, learning_rate, reconstruction_loss, run_name, total_steps, train
 from dfr_core.settings import Settings
-from dfr_core.train import Checkpoint, Progress, batch, learning_rate, reconstruction_loss, run_name, total_steps, train
 
 # ---- what a step trains on ---------------------------------------------------------------------------
 
@@ -342,7 +343,8 @@ import json, os, sys
 from functools import partial
 import numpy as np, torch
 torch.set_num_threads(1)
-from dfr_core import DFR, detector
+from dfr_core import DFR
+from dfr_core.methods import dfr as detector
 from dfr_core.settings import Settings
 detector.Checkpoint = partial(detector.Checkpoint, every_seconds=0)
 settings, images = Settings(**json.loads(sys.argv[1])), np.load(sys.argv[2])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 pytest.importorskip("ipywidgets")
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.paper_numbers import TABLE_I
 from dfr_core.plotting import FOUND
 from dfr_core.widgets import common, hierarchy, receptive_field

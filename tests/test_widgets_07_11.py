@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfr_core import flops
-from dfr_core.backbone import VGG19, channels, feature_dimension
-from dfr_core.cae import CAE
+from dfr_core.backbones import flops
+from dfr_core.backbones.vgg import VGG19, channels, feature_dimension
+from dfr_core.methods.cae import CAE
 from dfr_core.receptive_field import conv_fields
 from dfr_core.widgets import boundary, paint, scales, stages
 

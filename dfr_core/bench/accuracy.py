@@ -17,12 +17,12 @@ import torch
 from joblib import Parallel, delayed
 
 from ..data import Category, all_categories, fingerprint, load_category
-from ..detector import DFR
 from ..editions import edition
 from ..extract import CachedFeatures, Extractor
 from ..files import write_text
+from ..methods.dfr import DFR
+from ..methods.train import total_steps
 from ..settings import Settings
-from ..train import total_steps
 from .variants import COMPONENTS
 
 SEEDS = (0, 1, 2)
@@ -46,7 +46,7 @@ METRICS = {"roc_auc": "ROC-AUC", "pro_auc": "PRO-AUC"}
 
 def run(out: Path, device: torch.device, *, quick: bool = False, data: str | None = None) -> list[dict[str, Any]]:
     """Fit all variants to every category and seed; write ``accuracy.json`` and ``accuracy.md`` into ``out``."""
-    from ..synthetic import CATEGORIES
+    from ..data.synthetic import CATEGORIES
 
     size = edition("quick" if quick else "embedded")
     folders = all_categories(data) if data else ()

@@ -162,7 +162,7 @@ def projected_settings(**changes: Any) -> Settings:
 
 def normal_images(n: int, side: int = 256) -> torch.Tensor:
     """Normal images, uint8 [n, 3, side, side]: 20 synthetic ones, shifted round and round for more."""
-    from ..synthetic import make_image
+    from ..data.synthetic import make_image
 
     few = torch.stack([torch.from_numpy(make_image("leather", k)[0]).permute(2, 0, 1) for k in range(min(n, 20))])
     images = torch.stack([few[k % len(few)].roll((37 * (k // len(few)), 53 * (k // len(few))), (1, 2)) for k in range(n)])
@@ -171,7 +171,7 @@ def normal_images(n: int, side: int = 256) -> torch.Tensor:
 
 def training(quick: bool) -> list[Row]:
     """Fitting the projected extension to a category of 200 images, features included."""
-    from ..detector import DFR
+    from ..methods.dfr import DFR
 
     n = 8 if quick else 200
     images = normal_images(n, 64 if quick else 256)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 
 from .. import scoring
+from ..backbones.flops import backbone_flops, cae_flops
 from ..device import arithmetic
-from ..flops import backbone_flops, cae_flops
 from ..metrics import pro_auc, roc_auc
 from ..settings import Settings
 from .cpu import Row, normal_images, projected_settings
@@ -115,8 +115,8 @@ def training(device: torch.device, quick: bool) -> list[Row]:
 
     The metrics of each on a synthetic category (embedded edition's test images) say what the precision changes.
     """
-    from ..detector import DFR
     from ..editions import edition
+    from ..methods.dfr import DFR
 
     epochs, n = (2, 16) if quick else (EPOCHS, IMAGES)
     images, test = normal_images(n), edition("embedded").category("leather").load_test(256)

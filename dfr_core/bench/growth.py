@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..backbone import feature_dimension
+from ..backbones.flops import backbone_bytes, backbone_flops, cae_flops, first_layer_saving
+from ..backbones.vgg import feature_dimension
 from ..device import load_average
-from ..flops import backbone_bytes, backbone_flops, cae_flops, first_layer_saving
 from .tools import alternate, bandwidth, peak_flops
 from .variants import Variants, peak_memory
 

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import scoring
-from ..backbone import feature_dimension
-from ..cae import CAE
+from ..backbones.vgg import feature_dimension
 from ..errors import DFRError
 from ..extract import Extractor
-from ..projected import ProjectedCAE, Projection
+from ..methods.cae import CAE
+from ..methods.projected import ProjectedCAE, Projection
 from ..regional import literal_features
 from ..settings import Settings
 from .tools import PeakMemory

@@ -227,7 +227,9 @@ def show(axes: Axes, image: np.ndarray) -> None:
 
 def functions() -> dict[str, Callable[[Records], Drawing]]:
     """Name of a figure -> the function that draws it."""
-    from . import curves, maps, pipeline
+    from . import curves
+    from . import maps
+    from . import pipeline
 
     return {
         "fig1": maps.fig1,

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import claims, drawing, tables
+from . import claims
+from . import drawing
+from . import tables
 from ..errors import DFRError
 from ..files import write_text
 from .measured import Indexed, Missing

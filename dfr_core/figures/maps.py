@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .. import plotting, scoring
+from .. import plotting
+from .. import scoring
 from .drawing import BLUE, FAINT, INK, MUTED, ORANGE, RED, Drawing, Grid, show, title
 from .measured import Missing, first, incomplete, nice, scale_set, stamp, synthetic
 from ..paper_numbers import CATEGORIES, GROWING, TEXTURES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..backbone import VGG19
+from ..backbones.vgg import VGG19
 from ..plotting import heat, side_by_side
 from .common import FunctionView, select, slider, view
 

@@ -9,7 +9,7 @@ import ipywidgets
 import numpy as np
 import torch
 
-from ..backbone import VGG19
+from ..backbones.vgg import VGG19
 from ..plotting import FOUND, TRUTH, heat, side_by_side, to_image
 from ..receptive_field import ReceptiveField, conv_fields, effective_receptive_field, effective_size
 from .common import FunctionView, select, slider, view

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..backbone import channels
-from ..cae import layer_widths
-from ..flops import backbone_flops, cae_flops, first_layer_saving, map_side
+from ..backbones.flops import backbone_flops, cae_flops, first_layer_saving, map_side
+from ..backbones.vgg import channels
+from ..methods.cae import layer_widths
 from ..settings import parse_layers
 from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
 from .common import FunctionView, select, slider, toggle, view

@@ -219,7 +219,7 @@ check(
 # yours differs from what is saved here. For all of it, with advice, run `dfr info` in a terminal.
 
 # %% tags=["nbval-ignore-output"]
-from dfr_core.info import as_text, collect
+from dfr_core.command.info import as_text, collect
 
 report = collect()
 shown = ("dfr-lab", "python", "torch", "numpy")

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfr_core.backbone import VGG19, build_backbone
+from dfr_core.backbones.vgg import VGG19, build_backbone
 from dfr_core.paper_numbers import TABLE_I
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields, effective_receptive_field, regional_field

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dfr_core.backbone import BLOCKS, build_backbone, channels, feature_dimension
+from dfr_core.backbones.vgg import BLOCKS, build_backbone, channels, feature_dimension
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields
 from dfr_core.settings import parse_layers

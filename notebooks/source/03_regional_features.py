@@ -38,7 +38,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.settings import parse_layers
 
 layers = parse_layers(settings.layers)

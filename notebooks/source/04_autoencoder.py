@@ -102,7 +102,7 @@ def autoencoder(c_o, c_d):
 # Is this the core's? We copy the core's weights into ours, layer by layer, and feed both the same features.
 
 # %%
-from dfr_core.cae import CAE, layer_widths
+from dfr_core.methods.cae import CAE, layer_widths
 
 core, ours = CAE(c_o, 40, seed=settings.seed), autoencoder(c_o, 40)
 convolutions = [layer for layer in ours if isinstance(layer, nn.Conv2d)]
@@ -137,7 +137,7 @@ plt.show()
 # of the variance, σ being the singular values of the centred samples. The paper takes as c_d the smallest k that explains nine tenths.
 
 # %%
-from dfr_core.cae import explained_variance, latent_dimension
+from dfr_core.methods.cae import explained_variance, latent_dimension
 
 some = samples[:2000].double()
 centred = some - some.mean(0)
@@ -199,7 +199,7 @@ for k in (1, 10, 100):
 # is the same. To compute it by hand we take features and what an autoencoder that is not trained yet makes of them.
 
 # %%
-from dfr_core.train import reconstruction_loss
+from dfr_core.methods.train import reconstruction_loss
 
 f, f_hat = samples[:256].view(16, 16, c_o), core(samples[:256]).detach().view(16, 16, c_o)
 L_rec = 0.0
@@ -252,7 +252,7 @@ found = dimensions[settings.variance]
 verdict("both have the latent dimension of PCA", random_start.c_d_ == detector.c_d_ == found)
 
 # %%
-from dfr_core.cae import principal_components
+from dfr_core.methods.cae import principal_components
 
 centred = samples - samples.mean(0)
 basis = principal_components(samples, detector.c_d_).float()

@@ -35,7 +35,7 @@ import torch
 from dfr_core import DFR
 from dfr_core.course import show, table, verdict
 from dfr_core.data import fingerprint
-from dfr_core.detector import evaluation
+from dfr_core.methods.dfr import evaluation
 from dfr_core.device import pick_device
 from dfr_core.extract import CachedFeatures, Extractor
 from dfr_core.paper_numbers import GROWING, REFINING, TABLE_II, TABLE_IV

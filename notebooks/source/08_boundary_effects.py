@@ -34,9 +34,9 @@ import numpy as np
 import torch
 
 from dfr_core import DFR
-from dfr_core.backbone import build_backbone
+from dfr_core.backbones.vgg import build_backbone
 from dfr_core.course import show, table, verdict
-from dfr_core.detector import evaluation
+from dfr_core.methods.dfr import evaluation
 from dfr_core.metrics import roc_auc
 from dfr_core.paper_numbers import TABLE_V
 from dfr_core.plotting import heat, outline, to_image

@@ -32,9 +32,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfr_core import DFR, flops
-from dfr_core.backbone import channels, feature_dimension
-from dfr_core.cae import CAE
+from dfr_core import DFR
+from dfr_core.backbones import flops
+from dfr_core.backbones.vgg import channels, feature_dimension
+from dfr_core.methods.cae import CAE
 from dfr_core.course import show, table, verdict
 from dfr_core.paper_numbers import REFINING, TABLE_VI, TABLE_VI_DEVICE
 from dfr_core.regional import Generator, literal_features

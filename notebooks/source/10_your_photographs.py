@@ -41,7 +41,7 @@ from dfr_core.course import show, table, verdict
 from dfr_core.data import read_image
 from dfr_core.paper_numbers import TABLE_VII
 from dfr_core.plotting import FOUND, heat, outline, to_image
-from dfr_core.synthetic import make_image
+from dfr_core.data.synthetic import make_image
 from dfr_core.widgets import paint
 
 # %% [markdown]

@@ -33,10 +33,10 @@ import numpy as np
 import torch
 
 from dfr_core import DFR, paper, released
-from dfr_core.backbone import build_backbone, feature_dimension
-from dfr_core.cae import CAE, layer_widths
+from dfr_core.backbones.vgg import build_backbone, feature_dimension
+from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.course import show, table, verdict
-from dfr_core.detector import evaluation
+from dfr_core.methods.dfr import evaluation
 from dfr_core.metrics import roc_auc
 from dfr_core.paper_numbers import REMARKS, dfr
 from dfr_core.plotting import heat, outline, to_image

@@ -36,8 +36,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from .errors import DFRError
-from .paper_numbers import CATEGORIES, OBJECTS, TEXTURES  # noqa: F401 (the data set's names, grouped as in Table II)
+from ..errors import DFRError
+from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES  # noqa: F401 (the data set's names, grouped as in Table II)
 
 PathLike = str | os.PathLike
 T = TypeVar("T")

@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm.auto import tqdm
 
-from .data import CATEGORIES, GOOD, load_category
-from .errors import DFRError
-from .files import write_text
+from ..errors import DFRError
+from ..files import write_text
+from . import CATEGORIES, GOOD, load_category
 
 README_NAME = "README-MVTec-AD.md"
 DATASET_NAME = "mvtec_anomaly_detection"

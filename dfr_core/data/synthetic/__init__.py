@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DFRError
-from ..files import write_text
+from ...errors import DFRError
+from ...files import write_text
 from . import objects, textures
 from .engine import camera, stream
 

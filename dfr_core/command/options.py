@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .editions import EDITIONS, current_edition, edition
-from .errors import DFRError
-from .settings import Settings, paper, released
+from ..editions import EDITIONS, current_edition, edition
+from ..errors import DFRError
+from ..settings import Settings, paper, released
 
 PRESETS = {"paper": paper, "released": released}
 _METAVARS = {"weights": "NAME|FILE", "layers": "SET"}

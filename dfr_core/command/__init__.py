@@ -18,15 +18,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__
-from .editions import EDITIONS
-from .errors import DFRError
+from .. import __version__
+from ..editions import EDITIONS
+from ..errors import DFRError
+from ..settings import Settings
 from .options import add_settings, as_options, settings_from
-from .settings import Settings
 
 if TYPE_CHECKING:
-    from .data import Category
-    from .detector import DFR
+    from ..data import Category
+    from ..methods.dfr import DFR
 
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 FPR = 0.005  # III-D: the larger of the paper's two acceptable false positive rates
@@ -81,8 +81,8 @@ def _fit(args: argparse.Namespace) -> int:
             raise DFRError("checkpoint: is the same file as --out; name another one")
     data = _data(args)
     _check_model_target(out)
-    from .detector import DFR
-    from .inputs import as_images
+    from ..data.arrays import as_images
+    from ..methods.dfr import DFR
 
     kept = as_images(args.calibrate, settings.image_size) if args.calibrate else None  # read first: a mistake is told before the training
     started = time.perf_counter()
@@ -109,9 +109,9 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from .data import load_images
+    from ..data import load_images
+    from ..plotting import to_image
     from .pictures import GREY_THRESHOLD, WHITE, find_images, output_names, write_pictures
-    from .plotting import to_image
 
     out = Path(args.out)
     _check_folder("out", out)
@@ -174,8 +174,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     data = _data(args)
     import torch
 
-    from .detector import evaluation
-    from .inputs import as_labelled
+    from ..data.arrays import as_labelled
+    from ..methods.dfr import evaluation
 
     detector = _load(args)
     threshold = detector.threshold(args.fpr)
@@ -240,7 +240,7 @@ def _make_data_arguments(parser: argparse.ArgumentParser) -> None:
 def _make_data(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from .synthetic import CATEGORIES, defect_types, make_dataset
+    from ..data.synthetic import CATEGORIES, defect_types, make_dataset
 
     names = list(CATEGORIES)
     if args.categories is not None:
@@ -260,7 +260,7 @@ def _fetch_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch_data(args: argparse.Namespace) -> int:
-    from .fetch import fetch_data
+    from ..data.fetch import fetch_data
 
     print(fetch_data(args.folder, accept_unverified=args.accept_unverified, progress=not args.quiet))
     return 0
@@ -273,7 +273,7 @@ def _statistics_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _statistics(args: argparse.Namespace) -> int:
-    from .data import statistics
+    from ..data import statistics
 
     rows = statistics(args.data, None if args.categories is None else [name.strip() for name in args.categories.split(",")])
     if args.json:
@@ -287,25 +287,25 @@ def _statistics(args: argparse.Namespace) -> int:
 
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
-    from .reproduce import add_arguments
+    from ..lab.reproduce import add_arguments
 
     add_arguments(parser)
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from .reproduce import main
+    from ..lab.reproduce import main
 
     return main(args)
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    from .bench import add_arguments
+    from ..bench import add_arguments
 
     add_arguments(parser)
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .bench import main
+    from ..bench import main
 
     return main(args)
 
@@ -401,7 +401,7 @@ def _quiet_argument(parser: argparse.ArgumentParser) -> None:
 
 def _data(args: argparse.Namespace) -> Category:
     """The category or the photographs that DATA names."""
-    from .data import EXTENSIONS, GOOD, available, load_category, load_photographs
+    from ..data import EXTENSIONS, GOOD, available, load_category, load_photographs
 
     root = Path(args.data)
     names = available(root)
@@ -417,8 +417,8 @@ def _data(args: argparse.Namespace) -> Category:
 
 
 def _load(args: argparse.Namespace) -> DFR:
-    from .detector import DFR
-    from .device import pick_device
+    from ..device import pick_device
+    from ..methods.dfr import DFR
 
     pick_device(args.device)  # else the error would seem to be the model's
     return DFR.load(args.model, device=args.device, weights=args.weights, progress=False)
@@ -443,8 +443,8 @@ def _check_model_target(path: Path) -> None:
     """An earlier model may be replaced; a photograph or anything else may not."""
     if not path.exists():
         return
-    from .detector import FORMAT
-    from .files import load_tensors
+    from ..files import load_tensors
+    from ..methods.dfr import FORMAT
 
     with suppress(DFRError):
         if load_tensors(path)[1].get("format") == FORMAT:

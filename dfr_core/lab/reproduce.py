@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import DFRError
+from ..errors import DFRError
 
 if TYPE_CHECKING:
-    from .editions import Edition
+    from ..editions import Edition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
         _run_all(lab, todo, args)
         for job in speed:
             run_job(lab, job)
-    from .figures.gallery import draw  # matplotlib is not needed before
+    from ..figures.gallery import draw  # matplotlib is not needed before
 
     records = lab.store.load(keys)
     out = Path(args.out or ("figures" if lab.edition.name == "embedded" else f"figures-{lab.edition.name}"))
@@ -77,8 +77,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _laboratory(args: argparse.Namespace):
-    from .device import pick_device
-    from .editions import current_edition, edition
+    from ..device import pick_device
+    from ..editions import current_edition, edition
     from .experiments import Laboratory
 
     chosen = edition(args.edition) if args.edition else current_edition()
@@ -106,9 +106,9 @@ def _laboratory(args: argparse.Namespace):
 
 def _data_in_words(root: Path, edition: Edition) -> str:
     """What the figures call the data: an edition's own name for them only where they are what it says."""
-    from .data import all_categories, load_category
-    from .paper_numbers import TABLE_VII
-    from .synthetic import STAMP
+    from ..data import all_categories, load_category
+    from ..data.synthetic import STAMP
+    from ..paper_numbers import TABLE_VII
 
     found = all_categories(root)
     if all((root / name / STAMP).exists() for name in found):
@@ -119,7 +119,7 @@ def _data_in_words(root: Path, edition: Edition) -> str:
 
 
 def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
-    from .data import all_categories
+    from ..data import all_categories
 
     found = all_categories(root)
     if unknown := sorted(set(wanted or ()) - set(found)):

@@ -5,9 +5,9 @@ A multiplication and an addition are two operations.
 
 from __future__ import annotations
 
-from .backbone import channels
-from .cae import layer_widths
-from .settings import parse_layers
+from ..methods.cae import layer_widths
+from ..settings import parse_layers
+from .vgg import channels
 
 
 def map_side(layer: int, size: int = 256) -> int:

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .device import full_precision
-from .errors import DFRError
-from .files import load_tensors, save_tensors
-from .settings import Settings
+from ..device import full_precision
+from ..errors import DFRError
+from ..files import load_tensors, save_tensors
+from ..settings import Settings
 
 log = logging.getLogger("dfr")
 CHECKPOINT_SECONDS = 30.0

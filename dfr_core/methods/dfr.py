@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import __version__, scoring
-from .backbone import feature_dimension
+from .. import __version__, scoring
+from ..backbones.vgg import feature_dimension
+from ..data import fingerprint
+from ..data.arrays import as_images, as_labelled
+from ..device import arithmetic, full_precision, memory_budget, pick_device
+from ..errors import DFRError
+from ..extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
+from ..files import load_tensors, save_tensors
+from ..metrics import pro_auc, roc_auc
+from ..regional import RegionalFeatures
+from ..regions import connected_regions
+from ..settings import Settings, parse_layers
 from .cae import CAE, latent_dimension
-from .data import fingerprint
-from .device import arithmetic, full_precision, memory_budget, pick_device
-from .errors import DFRError
-from .extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
-from .files import load_tensors, save_tensors
-from .inputs import as_images, as_labelled
-from .metrics import pro_auc, roc_auc
 from .projected import ProjectedCAE, ProjectedFeatures, Projection
-from .regional import RegionalFeatures
-from .regions import connected_regions
-from .settings import Settings, parse_layers
 from .train import Checkpoint, Progress, reconstruction_loss, run_name, train
 
 FORMAT = "dfr-model"
@@ -67,7 +67,7 @@ class DFR:
         self, settings: Settings | None = None, *, device: str = "auto", memory_gb: float | None = None, progress: bool = True
     ) -> None:
         if settings is None:
-            from .editions import current_edition
+            from ..editions import current_edition
 
             settings = current_edition().settings
         if memory_gb is not None and not 0 <= memory_gb < float("inf"):

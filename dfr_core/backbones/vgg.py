@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import DFRError
-from .settings import N_LAYERS, parse_layers
+from ..errors import DFRError
+from ..settings import N_LAYERS, parse_layers
 
 #: Channels of the convolutions of VGG19 by block; a 2 x 2 max pooling stands between blocks.
 BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import Category, load_images, load_photographs, read_image
-from .errors import DFRError
+from ..errors import DFRError
+from . import Category, load_images, load_photographs, read_image
 
 
 def as_images(images: Any, size: int) -> Tensor:

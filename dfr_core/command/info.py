@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .editions import CACHE_VARIABLE, DATA_VARIABLE, EDITION_VARIABLE, cache_folder, current_edition
-from .errors import DFRError
+from .. import __version__
+from ..editions import CACHE_VARIABLE, DATA_VARIABLE, EDITION_VARIABLE, cache_folder, current_edition
+from ..errors import DFRError
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "matplotlib", "tqdm", "joblib")
 GIB = 2**30
@@ -74,7 +74,7 @@ def _versions(advice: list[str]) -> dict[str, str | None]:
 def _machine() -> dict[str, Any]:
     import torch
 
-    from .device import available_memory
+    from ..device import available_memory
 
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
@@ -112,7 +112,7 @@ def _cuda(advice: list[str]) -> dict[str, Any]:
 
 
 def _weights(advice: list[str]) -> dict[str, Any]:
-    from .backbone import WEIGHTS_VARIABLE, imagenet_cache
+    from ..backbones.vgg import WEIGHTS_VARIABLE, imagenet_cache
 
     cached = imagenet_cache()
     named = os.environ.get(WEIGHTS_VARIABLE)
@@ -133,7 +133,7 @@ def _weights(advice: list[str]) -> dict[str, Any]:
 
 
 def _data(advice: list[str]) -> dict[str, Any]:
-    from .data import CATEGORIES, available
+    from ..data import CATEGORIES, available
 
     root = os.environ.get(DATA_VARIABLE)
     names: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import DFRError
+from ..errors import DFRError
 
 #: Of :meth:`CAE.solve_last_layer`: rounds of reweighting, and how strongly a change is held back where the samples say little.
 _ROUNDS, _RIDGE = 2, 1e-4
@@ -23,7 +23,7 @@ def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii", widening: int =
         c_o: dimension of a regional feature (Eq. 3).
         c_d: latent dimension.
         hidden: ``"table-viii"``: outer hidden layers of (c_o + c_d)/2; ``"released"``: (c_o + 2 c_d)/2.
-        widening: the outer hidden layers are so many times as wide (1 in the paper; see :mod:`dfr_core.projected`).
+        widening: the outer hidden layers are so many times as wide (1 in the paper; see :mod:`dfr_core.methods.projected`).
     """
     outer = widening * (c_o + c_d if hidden == "table-viii" else c_o + 2 * c_d) // 2
     return outer, 2 * c_d, c_d, 2 * c_d, outer, c_o

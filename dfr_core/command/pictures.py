@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .data import EXTENSIONS
-from .errors import DFRError
-from .files import replacing
-from .plotting import FOUND, outline, overlay
+from ..data import EXTENSIONS
+from ..errors import DFRError
+from ..files import replacing
+from ..plotting import FOUND, outline, overlay
 
 #: In a map, grey levels above this one are scores above the threshold.
 GREY_THRESHOLD = 32767

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..regional import RegionalFeatures, sum_expanded
+from ..settings import Settings
 from .cae import CAE
-from .regional import RegionalFeatures, sum_expanded
-from .settings import Settings
 
 #: How many times as wide as in Table VIII the small CAE's outer hidden layers are.
 WIDENING = 2
@@ -99,7 +99,7 @@ class ProjectedCAE(nn.Module):
 
 
 class ProjectedFeatures:
-    """A training source of projected rows (see :class:`dfr_core.train.FeatureSource`)."""
+    """A training source of projected rows (see :class:`dfr_core.methods.train.FeatureSource`)."""
 
     def __init__(self, rows: Tensor) -> None:
         self.data = rows

@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import scoring
-from .backbone import build_backbone, channels, feature_dimension
-from .cae import CAE
-from .data import Category, available, load_category, statistics
-from .detector import DFR, evaluation, versions
-from .device import arithmetic, load_average, memory_budget, pick_device
-from .editions import Edition
-from .extract import Extractor, feature_source
-from .receptive_field import conv_fields, regional_field
-from .records import Record, Store, code_version, file_fingerprint, key_of
-from .regional import axis_operator
-from .settings import Settings, parse_layers
+from .. import scoring
+from ..backbones.vgg import build_backbone, channels, feature_dimension
+from ..data import Category, available, load_category, statistics
+from ..device import arithmetic, load_average, memory_budget, pick_device
+from ..editions import Edition
+from ..extract import Extractor, feature_source
+from ..methods.cae import CAE
+from ..methods.dfr import DFR, evaluation, versions
+from ..receptive_field import conv_fields, regional_field
+from ..records import Record, Store, code_version, file_fingerprint, key_of
+from ..regional import axis_operator
+from ..settings import Settings, parse_layers
 
 #: Scale sets of Figs. 1 and 5-8, and of Tables IV and VI.
 GROWING = ("1:2", "1:4", "1:8", "1:12", "1:16")
