@@ -174,7 +174,9 @@ class Architecture:
 #: The networks there are, by name. To add one of this kind: one row.
 ARCHITECTURES = {
     row.name: row
-    for row in (Architecture("vgg19", "VGG19", ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)),)
+    for row in (
+        Architecture("vgg19", "VGG19", ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)),
+    )
 }
 
 
