@@ -80,19 +80,20 @@ def random_network(name: str) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.fixture(scope="module")  # 80 MiB
+@pytest.fixture(scope="module")  # 140 MiB
 def torchvision_networks() -> dict[str, torch.nn.Module]:
     """torchvision's own networks, by name, with random values."""
-    return {name: random_network(name) for name in ("vgg19",)}
+    return {name: random_network(name) for name in ("vgg19", "vgg16")}
 
 
 @pytest.fixture(scope="module")
 def weights_folder(torchvision_networks, tmp_path_factory):
-    """VGG19's state dict in every form a user may have it; do not write there."""
+    """VGG19's state dict in every form a user may have it, and VGG16's; do not write there."""
     from safetensors.torch import save_file
 
     folder = tmp_path_factory.mktemp("weights")
     vgg19 = torchvision_networks["vgg19"]
     torch.save(vgg19.state_dict(), folder / "full.pth")
     save_file(vgg19.features.state_dict(), folder / "features.safetensors")
+    torch.save(torchvision_networks["vgg16"].state_dict(), folder / "vgg16.pth")
     return folder

@@ -21,7 +21,7 @@ from dfr_core.receptive_field import ReceptiveField, conv_fields
 from dfr_core.settings import Settings
 
 NAMES = pytest.mark.parametrize("name", list(ARCHITECTURES))
-SIZES = {"vgg19": list(TABLE_I.values())}
+SIZES = {"vgg19": list(TABLE_I.values()), "vgg16": [3, 5, 10, 14, 24, 32, 40, 60, 76, 92, 132, 164, 196]}
 
 
 def torchvision_features(name: str) -> nn.Sequential:
@@ -114,7 +114,7 @@ def test_layers_beyond_the_last_are_told_with_the_networks_name(name):
 
 @pytest.mark.parametrize("name", ["vgg", "VGG19", "", None, ["vgg19"]])
 def test_unknown_networks_are_told_with_the_known_ones(name):
-    with pytest.raises(DFRError, match="^backbone: .* is not one of vgg19$"):
+    with pytest.raises(DFRError, match="^backbone: .* is not one of vgg19, vgg16$"):
         architecture(name)
 
 

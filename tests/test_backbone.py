@@ -42,7 +42,7 @@ def own_maps(network: VGG, images: torch.Tensor, layers=ALL, **options) -> dict[
         return {layer: phi.clone() for layer, phi in network.feature_maps(images, layers, **options)}
 
 
-@pytest.mark.parametrize(("name", "file"), [("vgg19", "full.pth"), ("vgg19", "features.safetensors")])
+@pytest.mark.parametrize(("name", "file"), [("vgg19", "full.pth"), ("vgg19", "features.safetensors"), ("vgg16", "vgg16.pth")])
 def test_every_map_equals_torchvisions(torchvision_networks, weights_folder, name, file):
     images, layers = picture(), tuple(range(1, architecture(name).n_layers + 1))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -178,6 +178,17 @@ def test_the_fingerprint_is_of_every_tensor_used():
         assert [normed.fingerprint(last) == before[last] for last in (1, 2, 3, 4)] == [True, True, False, False], name
         getattr(norms[0], name).data[0] += 0.5
         assert normed.fingerprint(1) != before[1], name
+
+
+def test_vgg16_goes_through_the_whole_method_and_a_file(images, tmp_path):
+    settings = Settings(
+        backbone="vgg16", image_size=64, weights="untrained", width=0.05, layers="1:13", latent_dim=4, positions=8, steps=2
+    )
+    detector = DFR(settings, device="cpu", progress=False).fit(images[:2])
+    assert detector.c_o_ == settings.architecture.feature_dimension("1:13", 0.05)
+    detector.save(tmp_path / "model.safetensors")
+    loaded = DFR.load(tmp_path / "model.safetensors", device="cpu")
+    assert loaded.settings == settings and (loaded.anomaly_map(images[:1]) == detector.anomaly_map(images[:1])).all()
 
 
 def test_a_model_file_from_before_there_was_a_choice_of_backbones_is_read(images, tmp_path):

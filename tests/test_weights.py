@@ -112,12 +112,44 @@ def test_offline_names_three_ways_out(fake_release):
 def test_real_cache_path_is_torchvisions(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert imagenet_cache(VGG19) == tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth"
+    assert imagenet_cache(architecture("vgg16")) == tmp_path / "checkpoints" / "vgg16-397923af.pth"
+
+
+def test_each_network_has_its_own_variable_for_imagenet_weights(weights_folder, monkeypatch):
+    monkeypatch.setenv("DFR_VGG19_WEIGHTS", str(weights_folder / "full.pth"))
+    monkeypatch.setenv("DFR_VGG16_WEIGHTS", str(weights_folder / "vgg16.pth"))
+    for name, file in (("vgg19", "full.pth"), ("vgg16", "vgg16.pth")):
+        read = build_backbone(name, str(weights_folder / file), last=2)
+        assert build_backbone(name, "imagenet", last=2).fingerprint() == read.fingerprint()
+    monkeypatch.setenv("DFR_VGG16_WEIGHTS", "gone.pth")
+    with pytest.raises(DFRError, match="^DFR_VGG16_WEIGHTS: gone.pth is not a file"):
+        build_backbone("vgg16", "imagenet", last=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "match"),
+    [
+        ("vgg19", "vgg16.pth", r"vgg16.pth has no features.16.weight; it is not a VGG19 state dict"),
+        ("vgg16", "full.pth", r"full.pth has no features.17.weight; it is not a VGG16 state dict"),
+    ],
+)
+def test_weights_of_the_other_network_are_told(weights_folder, name, file, match):
+    with pytest.raises(DFRError, match=match):
+        build_backbone(name, str(weights_folder / file))
+
+
+def test_a_wrong_shape_asks_for_the_other_networks(tmp_path):
+    file = tmp_path / "w.pth"
+    torch.save(small_state(), file)
+    for name, other in (("vgg19", "VGG16"), ("vgg16", "VGG19")):
+        with pytest.raises(DFRError, match=rf"is it another network \({other}, batch norm\) or another width"):
+            build_backbone(name, str(file), width=0.5, last=2)
 
 
 def test_weights_in_words(tmp_path):
     assert list(WEIGHTS) == ["imagenet", "untrained"]
     assert in_words(Settings()) == "ImageNet VGG19, full width"
-    assert in_words(Settings(weights="untrained", width=0.25)) == "untrained VGG19, 1/4 width"
+    assert in_words(Settings(backbone="vgg16", weights="untrained", width=0.25)) == "untrained VGG16, 1/4 width"
     assert in_words(Settings(weights=str(tmp_path / "w.pth"))) == "weights w.pth VGG19, full width"
 
 

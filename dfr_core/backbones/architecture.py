@@ -176,6 +176,7 @@ ARCHITECTURES = {
     row.name: row
     for row in (
         Architecture("vgg19", "VGG19", ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)),
+        Architecture("vgg16", "VGG16", ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)),
     )
 }
 
