@@ -23,7 +23,7 @@ class Settings:
 
     Attributes:
         image_size: side in pixels to which images are resized (IV-A4).
-        backbone: the frozen network, ``"vgg19"`` (III-A) or another that has a name.
+        backbone: name of the frozen network; ``"vgg19"`` is the paper's (III-A).
         weights: its weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
         width: scale of the backbone's channels; 1 is the real network (IV-A3).
         padding: padding of the convolutions, ``"zeros"`` or ``"reflect"`` (IV-C2).
