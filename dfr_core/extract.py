@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backbones.vgg import build_backbone
+from .backbones.weights import build_backbone
 from .errors import DFRError
-from .receptive_field import conv_fields
 from .regional import Generator, RegionalFeatures, RegionalMap
-from .settings import Settings, parse_layers
+from .settings import Settings
 from .tiles import Span, spans
 
 log = logging.getLogger("dfr")
@@ -33,12 +32,12 @@ class Extractor:
     """
 
     def __init__(self, settings: Settings, device: torch.device) -> None:
-        self.layers = parse_layers(settings.layers)
+        self.layers = settings.layer_numbers
         self.built = self.layers[-1]
         self.keep_padding = settings.keep_padding
         self.device = device
         self.backbone = build_backbone(
-            settings.weights, width=settings.width, padding=settings.padding, last=self.layers[-1], seed=settings.seed
+            settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=self.built, seed=settings.seed
         ).to(device)
         self.generator = Generator(settings.kernel, settings.stride, settings.interpolation)
         #: Images at once: the shallow maps at full width take 2 x 16 MiB an image. On CPU one is as fast, and since
@@ -54,7 +53,7 @@ class Extractor:
         if self.device.type == "cpu" and len(images) > self.batch:
             return self.all(images)
         images = images.to(self.device)
-        return self.generator(self.backbone.maps(images, self.layers, self.keep_padding), tuple(images.shape[-2:]))
+        return self.generator(self.backbone.feature_maps(images, self.layers, self.keep_padding), tuple(images.shape[-2:]))
 
     @torch.inference_mode()
     def all(self, images: Tensor) -> RegionalFeatures:
@@ -104,7 +103,7 @@ class Extractor:
         alignment, no kept padding, and sides that are multiples of the deepest layer's stride.
         """
         h, w = image_size
-        field = conv_fields(self.backbone.stack)[self.layers[-1] - 1]
+        field = self.backbone.architecture.layers[self.layers[-1] - 1]
         exact = self.generator.interpolation != "bilinear-aligned" and not self.keep_padding
         if max(h, w) <= tile or not exact or h % field.jump or w % field.jump:
             return [Span(0, 0, h, h)], [Span(0, 0, w, w)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -50,6 +52,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(source: str | os.PathLike | BinaryIO) -> str:
+    """SHA-256 of a file, or of what is left of an open one, read block by block: 64 hexadecimal digits."""
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as stream:
+            return sha256(stream)
+    digest = hashlib.sha256()  # Python 3.10 has no hashlib.file_digest
+    while block := source.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict[str, str]) -> None:

@@ -15,11 +15,11 @@ al., 2016) is measured with gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .backbones.architecture import ReceptiveField
 from .errors import DFRError
 
 #: Layers whose output at a position depends on their input at that position alone.
@@ -28,30 +28,6 @@ _POINTWISE = (
     nn.BatchNorm2d, nn.Dropout, nn.Dropout2d,
 )  # fmt: skip
 _PADDINGS = (nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """The receptive fields of all units of one map, along one axis.
-
-    Attributes:
-        size: pixels that one unit sees (Table I).
-        jump: pixels between the fields of neighbouring units.
-        centre: centre of the first unit's field, in the module's coordinates.
-    """
-
-    size: int = 1
-    jump: int = 1
-    centre: float = 0.5
-
-    def centre_of(self, index: int) -> float:
-        """Centre of the field of unit ``index``."""
-        return self.centre + index * self.jump
-
-    def interval(self, index: int) -> tuple[int, int]:
-        """The field of unit ``index`` as (first pixel, one past the last pixel), not clipped to the image."""
-        start = round(self.centre_of(index) - self.size / 2)  # a whole number but for the type
-        return start, start + self.size
 
 
 def receptive_fields(stack: Iterable[nn.Module]) -> list[ReceptiveField]:
@@ -185,9 +161,7 @@ def _after(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
             padding = 0 if layer.padding == "valid" else _square(layer, "padding")
     else:
         raise DFRError(f"stack: {type(layer).__name__} is not a convolution, pooling, padding or pointwise layer; its field is unknown")
-    start = field.centre - field.size / 2 - padding * field.jump
-    size = field.size + (kernel - 1) * dilation * field.jump
-    return ReceptiveField(size, field.jump * stride, start + size / 2)
+    return field.after(kernel, stride, padding, dilation)
 
 
 def _square(layer: nn.Module, name: str) -> int:

@@ -254,7 +254,7 @@ class Generator:
         return RegionalMap(x.permute(0, 2, 3, 1).contiguous(), rows, cols)
 
     def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
-        """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG19.maps`."""
+        """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG.feature_maps`."""
         shape = self.shape(image_size)
         return RegionalFeatures({layer: self.aggregate(phi, image_size) for layer, phi in maps}, shape)
 

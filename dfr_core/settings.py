@@ -11,32 +11,10 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from .backbones.architecture import Architecture, architecture
 from .errors import DFRError
 
 INTERPOLATIONS = ("nearest", "bilinear", "bilinear-aligned")
-N_LAYERS = 16
-
-
-def parse_layers(layers: str) -> tuple[int, ...]:
-    """Turn a layer set such as ``"1:12"``, ``"12"``, ``"9:12"`` or ``"1,5,12"`` into sorted numbers.
-
-    Layers are numbered 1..16 as in Table I. Ranges include both ends, as in the paper's f_{1:12}.
-
-    Raises:
-        DFRError: the text is not a layer set, or names a layer VGG19 does not have.
-    """
-    numbers: set[int] = set()
-    for part in str(layers).split(","):
-        first, colon, last = part.strip().partition(":")
-        try:
-            low = int(first)
-            high = int(last) if colon else low
-        except ValueError:
-            raise DFRError(f"layers: {layers!r} is not a layer set; write '1:12', '12' or '1,5,12'") from None
-        if not 1 <= low <= high <= N_LAYERS:
-            raise DFRError(f"layers: {part.strip()!r} is not within 1:{N_LAYERS}; VGG19 has layers 1 to {N_LAYERS}")
-        numbers.update(range(low, high + 1))
-    return tuple(sorted(numbers))
 
 
 @dataclass(frozen=True)
@@ -45,10 +23,11 @@ class Settings:
 
     Attributes:
         image_size: side in pixels to which images are resized (IV-A4).
-        weights: VGG19 weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
-        width: scale of VGG19's channels; 1 is the real network (IV-A3).
+        backbone: name of the frozen network; ``"vgg19"`` is the paper's (III-A).
+        weights: its weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
+        width: scale of the backbone's channels; 1 is the real network (IV-A3).
         padding: padding of the convolutions, ``"zeros"`` or ``"reflect"`` (IV-C2).
-        layers: layer set such as ``1:12``, ``12`` or ``1,5,12``, see :func:`parse_layers` (IV-B uses ``1:12`` and ``1:16``).
+        layers: layer set such as ``1:12``, ``12`` or ``1,5,12``, (IV-B uses ``1:12`` and ``1:16``).
         interpolation: alignment of the maps, Eq. 1: ``nearest``, ``bilinear`` or ``bilinear-aligned``.
         kernel: side of the mean filter in pixels, Eq. 2.
         stride: stride of the mean filter in pixels, Eq. 2.
@@ -79,6 +58,7 @@ class Settings:
     """
 
     image_size: int = 256
+    backbone: str = "vgg19"
     weights: str = "imagenet"
     width: float = 1.0
     padding: str = "zeros"
@@ -108,7 +88,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        parse_layers(self.layers)
+        self.architecture.parse(self.layers)
         _choice(self, "padding", ("zeros", "reflect"))
         _choice(self, "interpolation", INTERPOLATIONS)
         _choice(self, "hidden", ("table-viii", "released"))
@@ -135,7 +115,7 @@ class Settings:
         for name in ("keep_padding", "batch_norm"):
             _typed(self, name, bool, "True or False")  # "no" would count as yes
         if not 0 < self.width <= 1:
-            raise DFRError(f"width: {self.width} is not in (0, 1]; 1 is the full VGG19")
+            raise DFRError(f"width: {self.width} is not in (0, 1]; 1 is the full {self.architecture.title}")
         if not 0 < self.variance <= 1:
             raise DFRError(f"variance: {self.variance} is not in (0, 1]; the paper uses 0.9")
         if not 0 < self.learning_rate < float("inf"):
@@ -145,13 +125,23 @@ class Settings:
         if self.keep_padding and self.padding != "reflect":
             raise DFRError("keep_padding: only reflection-padded maps can be kept padded; set padding='reflect'")
 
+    @property
+    def architecture(self) -> Architecture:
+        """What can be counted about the backbone: layers, receptive fields, channels, operations."""
+        return architecture(self.backbone)
+
+    @property
+    def layer_numbers(self) -> tuple[int, ...]:
+        """The layers of the set, sorted: ``1:3`` is (1, 2, 3)."""
+        return self.architecture.parse(self.layers)
+
     def to_json(self) -> str:
         """The settings as one line of JSON with sorted keys (for model files, records and keys)."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """Build settings from a dictionary.
+        """Build settings from a dictionary; what it lacks (a file may be older than a setting) has its default.
 
         Raises:
             DFRError: an unknown name or an impossible value.

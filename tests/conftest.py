@@ -63,3 +63,37 @@ def fitted(tiny, images):
     from dfr_core import DFR
 
     return DFR(tiny, device="cpu", progress=False).fit(images)
+
+
+def random_network(name: str) -> torch.nn.Module:
+    """torchvision's own network with random values; its classifier, 120 million values, is cut down."""
+    from torchvision import models
+
+    with torch.device("meta"):
+        network = getattr(models, name)(weights=None)
+    network.classifier = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    network.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        scale = (2 / parameter[0].numel()) ** 0.5 if parameter.ndim > 1 else 0.05
+        parameter.data.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")  # 140 MiB
+def torchvision_networks() -> dict[str, torch.nn.Module]:
+    """torchvision's own networks, by name, with random values."""
+    return {name: random_network(name) for name in ("vgg19", "vgg16")}
+
+
+@pytest.fixture(scope="module")
+def weights_folder(torchvision_networks, tmp_path_factory):
+    """VGG19's state dict in every form a user may have it, and VGG16's; do not write there."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("weights")
+    vgg19 = torchvision_networks["vgg19"]
+    torch.save(vgg19.state_dict(), folder / "full.pth")
+    save_file(vgg19.features.state_dict(), folder / "features.safetensors")
+    torch.save(torchvision_networks["vgg16"].state_dict(), folder / "vgg16.pth")
+    return folder

@@ -1,47 +1,26 @@
-"""Section III-A: VGG19's sixteen ReLU maps, its paddings and its weights."""
+"""Section III-A: a network's ReLU maps and their paddings; that it is frozen, and what its fingerprint sees."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+import copy
+import json
 
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import vgg19
 
 from dfr_core import DFR
-from dfr_core.backbones import vgg as backbone
-from dfr_core.backbones.vgg import INNER_LAYERS, VGG19, build_backbone, channels, feature_dimension
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.errors import DFRError
+from dfr_core.files import load_tensors, save_tensors
 from dfr_core.settings import Settings
 
 ALL = tuple(range(1, 17))
-
-
-@pytest.fixture(scope="module")
-def torchvision_network():
-    """torchvision's own VGG19 with random values; its classifier, 120 million values, is cut down."""
-    with torch.device("meta"):
-        network = vgg19(weights=None)
-    network.classifier = nn.Sequential(nn.Linear(4, 2))
-    network.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        scale = (2 / parameter[0].numel()) ** 0.5 if parameter.ndim > 1 else 0.05
-        parameter.data.copy_(scale * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
-
-
-@pytest.fixture(scope="module")
-def weights_folder(torchvision_network, tmp_path_factory):
-    """The same state dict in every form a user may have it."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.save(torchvision_network.state_dict(), folder / "full.pth")
-    save_file(torchvision_network.features.state_dict(), folder / "features.safetensors")
-    return folder
+VGG19 = architecture("vgg19")
 
 
 def picture(n: int = 2, h: int = 32, w: int = 32) -> torch.Tensor:
@@ -58,31 +37,21 @@ def relu_maps(features: nn.Sequential, x: torch.Tensor) -> list[torch.Tensor]:
     return maps
 
 
-def own_maps(network: VGG19, images: torch.Tensor, layers=ALL, **options) -> dict[int, torch.Tensor]:
+def own_maps(network: VGG, images: torch.Tensor, layers=ALL, **options) -> dict[int, torch.Tensor]:
     with torch.inference_mode():
-        return {layer: phi.clone() for layer, phi in network.maps(images, layers, **options)}
+        return {layer: phi.clone() for layer, phi in network.feature_maps(images, layers, **options)}
 
 
-@pytest.mark.parametrize("file", ["full.pth", "features.safetensors"])
-def test_every_map_equals_torchvisions(torchvision_network, weights_folder, file):
-    images = picture()
+@pytest.mark.parametrize(("name", "file"), [("vgg19", "full.pth"), ("vgg19", "features.safetensors"), ("vgg16", "vgg16.pth")])
+def test_every_map_equals_torchvisions(torchvision_networks, weights_folder, name, file):
+    images, layers = picture(), tuple(range(1, architecture(name).n_layers + 1))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    expected = relu_maps(torchvision_network.features, (images / 255 - mean) / std)
-    found = own_maps(build_backbone(str(weights_folder / file)), images)
-    assert list(found) == list(ALL)
+    expected = relu_maps(torchvision_networks[name].features, (images / 255 - mean) / std)
+    found = own_maps(build_backbone(name, str(weights_folder / file)), images, layers)
+    assert tuple(found) == layers and len(expected) == len(layers)
     for layer, phi in enumerate(expected, start=1):
         assert found[layer].shape == phi.shape
         assert torch.allclose(found[layer], phi, rtol=1e-4, atol=1e-5 * float(phi.abs().max())), f"layer {layer}"
-
-
-def test_other_forms_of_the_same_weights_give_the_same_network(torchvision_network, weights_folder, tmp_path, monkeypatch):
-    torch.save(torchvision_network.features.state_dict(), tmp_path / "features.pt")
-    save_file(torchvision_network.state_dict(), tmp_path / "full.safetensors")
-    files = [weights_folder / "full.pth", weights_folder / "features.safetensors", tmp_path / "features.pt", tmp_path / "full.safetensors"]
-    prints = {build_backbone(str(file), last=4).fingerprint() for file in files}
-    monkeypatch.setenv("DFR_VGG19_WEIGHTS", str(files[0]))
-    prints.add(build_backbone("imagenet", last=4).fingerprint())
-    assert len(prints) == 1
 
 
 def test_full_width_network_from_a_file_goes_through_the_whole_method(weights_folder, images):
@@ -95,11 +64,11 @@ def test_full_width_network_from_a_file_goes_through_the_whole_method(weights_fo
 
 @pytest.mark.parametrize("last", [1, 2, 3, 9, 12, 16])
 def test_nothing_behind_the_last_layer_is_built_or_computed(last):
-    network = build_backbone("untrained", width=0.02, last=last)
+    network = build_backbone("vgg19", "untrained", width=0.02, last=last)
     convolutions = [m for m in network.stack if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == last and isinstance(network.stack[-1], nn.ReLU)
     calls = []
-    whole = build_backbone("untrained", width=0.02)
+    whole = build_backbone("vgg19", "untrained", width=0.02)
     for module in whole.stack:
         module.register_forward_hook(lambda module, *_: calls.append(module))
     assert list(own_maps(whole, picture(), (last,))) == [last]
@@ -108,29 +77,29 @@ def test_nothing_behind_the_last_layer_is_built_or_computed(last):
 
 
 def test_maps_come_as_they_are_computed():
-    network = build_backbone("untrained", width=0.02)
+    network = build_backbone("vgg19", "untrained", width=0.02)
     calls = []
     for module in network.stack:
         module.register_forward_hook(lambda module, *_: calls.append(module))
-    layer, _ = next(network.maps(picture(), (2, 16)))
+    layer, _ = next(network.feature_maps(picture(), (2, 16)))
     assert layer == 2 and len(calls) == 4
 
 
 def test_sizes_and_channels_are_table_is():
-    maps = own_maps(build_backbone("untrained", width=0.125), picture(1, 64, 48))
-    assert [phi.shape[1] for phi in maps.values()] == list(channels(0.125)) == [8] * 2 + [16] * 2 + [32] * 4 + [64] * 8
+    maps = own_maps(build_backbone("vgg19", "untrained", width=0.125), picture(1, 64, 48))
+    assert [phi.shape[1] for phi in maps.values()] == list(VGG19.channels(0.125)) == [8] * 2 + [16] * 2 + [32] * 4 + [64] * 8
     assert [tuple(phi.shape[2:]) for phi in maps.values()] == (
         [(64, 48)] * 2 + [(32, 24)] * 2 + [(16, 12)] * 4 + [(8, 6)] * 4 + [(4, 3)] * 4
     )
-    assert channels() == (64, 64, 128, 128, 256, 256, 256, 256) + (512,) * 8
-    assert [feature_dimension(layers) for layers in ("1:12", "1:16", "12", "1,3")] == [3456, 5504, 512, 192]
-    assert feature_dimension("1:12", 0.125) == 432
-    assert min(channels(0.001)) == 1
+    assert VGG19.channels() == (64, 64, 128, 128, 256, 256, 256, 256) + (512,) * 8
+    assert [VGG19.feature_dimension(layers) for layers in ("1:12", "1:16", "12", "1,3")] == [3456, 5504, 512, 192]
+    assert VGG19.feature_dimension("1:12", 0.125) == 432
+    assert min(VGG19.channels(0.001)) == 1
 
 
 def test_zero_and_reflect_padding_are_explicit_padding():
     for padding, mode in (("zeros", "constant"), ("reflect", "reflect")):
-        network = build_backbone("untrained", width=0.05, padding=padding)
+        network = build_backbone("vgg19", "untrained", width=0.05, padding=padding)
         x, expected = network.normalise(picture()), []
         for module in network.stack:
             if isinstance(module, nn.Conv2d):
@@ -145,53 +114,32 @@ def test_zero_and_reflect_padding_are_explicit_padding():
 
 
 def test_paddings_differ_at_the_border_only_in_the_first_layer():
-    zeros, reflect = (own_maps(build_backbone("untrained", width=0.05, padding=p), picture(), (1,))[1] for p in ("zeros", "reflect"))
+    networks = [build_backbone("vgg19", "untrained", width=0.05, padding=padding) for padding in ("zeros", "reflect")]
+    zeros, reflect = (own_maps(network, picture(), (1,))[1] for network in networks)
     assert torch.allclose(zeros[..., 1:-1, 1:-1], reflect[..., 1:-1, 1:-1], rtol=1e-5, atol=1e-6)
     assert not torch.allclose(zeros, reflect)
 
 
 def test_kept_padding_is_a_reflected_border_of_one_on_inner_maps():
-    network = build_backbone("untrained", width=0.02, padding="reflect")
+    network = build_backbone("vgg19", "untrained", width=0.02, padding="reflect")
     plain, kept = own_maps(network, picture()), own_maps(network, picture(), keep_padding=True)
     for layer in ALL:
-        if layer in INNER_LAYERS:
+        if layer in VGG19.inner_layers:
             assert torch.equal(kept[layer], F.pad(plain[layer], (1, 1, 1, 1), mode="reflect"))
         else:
             assert torch.equal(kept[layer], plain[layer])
-    assert {1, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15} == INNER_LAYERS
-
-
-def test_untrained_weights_are_golden():
-    """The same on every machine: numpy's PCG64 in float64, then rounded to float32."""
-    network = build_backbone("untrained", width=0.125)
-    assert network.fingerprint() == "ef575f4d271df774"
-    assert build_backbone("untrained", width=0.125, padding="reflect").fingerprint() == network.fingerprint()
-    assert build_backbone("untrained", width=0.125, seed=1).fingerprint() != network.fingerprint()
-    # A shorter network is the beginning of the longer one.
-    short = build_backbone("untrained", width=0.125, last=5)
-    assert all(torch.equal(value, network.stack.state_dict()[name]) for name, value in short.stack.state_dict().items())
-
-
-def test_untrained_weights_are_he_behind_the_first_block():
-    state = build_backbone("untrained", width=0.25).stack.state_dict()
-    for name, weight in state.items():
-        if name.endswith("bias"):
-            assert not weight.any()
-        elif name in ("0.weight", "2.weight"):
-            assert (weight >= 0).all() and torch.allclose(weight.sum((1, 2, 3)), torch.ones(len(weight)))
-        else:
-            assert weight.std().item() == pytest.approx((2 / weight[0].numel()) ** 0.5, rel=0.05)
+    assert {1, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15} == VGG19.inner_layers
 
 
 def test_backbone_is_frozen():
-    network = build_backbone("untrained", width=0.02)
+    network = build_backbone("vgg19", "untrained", width=0.02)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
 
 
 def test_gradients_reach_a_float_input():
-    network = build_backbone("untrained", width=0.02)
+    network = build_backbone("vgg19", "untrained", width=0.02)
     x = network.normalise(picture()).requires_grad_()
-    for _, phi in network.maps(x, (3, 12)):
+    for _, phi in network.feature_maps(x, (3, 12)):
         last = phi
     last.sum().backward()
     assert x.grad.abs().sum() > 0
@@ -199,143 +147,57 @@ def test_gradients_reach_a_float_input():
 
 @pytest.mark.parametrize(("padding", "fits"), [("zeros", 16), ("reflect", 32)])
 def test_smallest_image_for_the_deepest_layer(padding, fits):
-    network = build_backbone("untrained", width=0.02, padding=padding)
+    network = build_backbone("vgg19", "untrained", width=0.02, padding=padding)
     assert own_maps(network, picture(1, fits, fits), (16,), keep_padding=padding == "reflect")
     with pytest.raises(DFRError, match="too small for layer 16; use a larger image_size"):
         own_maps(network, picture(1, fits - 1, fits), (16,))
 
 
-# ---- ImageNet weights: cache, checksum, download ------------------------------------------------------
-
-
-@pytest.fixture
-def fake_release(weights_folder, tmp_path, monkeypatch):
-    """A torch hub folder, and a fabricated release whose checksum is known."""
-    content = (weights_folder / "full.pth").read_bytes()
-    name = f"vgg19-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    monkeypatch.delenv("DFR_VGG19_WEIGHTS", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    release = type("Release", (), {"url": (weights_folder / "full.pth").as_uri().replace("full.pth", name)})
-    monkeypatch.setattr("torchvision.models.VGG19_Weights", type("Weights", (), {"IMAGENET1K_V1": release}))
-    cache = tmp_path / "hub" / "checkpoints" / name
-    assert backbone.imagenet_cache() == cache
-    return content, cache, weights_folder / name
-
-
-def test_cached_imagenet_weights_are_verified_and_used(fake_release, weights_folder):
-    content, cache, _ = fake_release
-    cache.parent.mkdir(parents=True)
-    cache.write_bytes(content)
-    assert build_backbone("imagenet", last=2).fingerprint() == build_backbone(str(weights_folder / "full.pth"), last=2).fingerprint()
-
-
-def test_damaged_cache_is_told(fake_release):
-    content, cache, _ = fake_release
-    cache.parent.mkdir(parents=True)
-    cache.write_bytes(content[:-1])
-    with pytest.raises(DFRError, match=f"{re.escape(str(cache))}: checksum .* the file is damaged, delete it"):
-        build_backbone("imagenet", last=2)
-
-
-def test_missing_imagenet_weights_are_downloaded_once(fake_release):
-    content, cache, source = fake_release
-    source.write_bytes(content)  # the "server" is a file:// address
-    build_backbone("imagenet", last=2)
-    assert cache.read_bytes() == content
-    source.unlink()
-    build_backbone("imagenet", last=2)
-
-
-def test_download_with_a_wrong_checksum_leaves_nothing(fake_release):
-    content, cache, source = fake_release
-    source.write_bytes(content[:-1])
-    with pytest.raises(DFRError, match="Three ways out"):
-        build_backbone("imagenet", last=2)
-    assert not cache.exists() and not list(cache.parent.iterdir())
-
-
-def test_offline_names_three_ways_out(fake_release):
-    _, cache, _ = fake_release
-    with pytest.raises(DFRError) as caught:
-        build_backbone("imagenet", last=2)
-    message = str(caught.value)
-    assert str(cache) in message and "DFR_VGG19_WEIGHTS" in message and "untrained" in message and "\n" not in message
-
-
-def test_real_cache_path_is_torchvisions(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert backbone.imagenet_cache() == tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth"
-
-
-# ---- weights files that do not fit ---------------------------------------------------------------------
-
-
-def test_imagenet_weights_are_for_full_width():
-    with pytest.raises(DFRError, match="width 1 only"):
-        build_backbone("imagenet", width=0.5)
-
-
-def small_state(**changes) -> dict:
-    return dict(build_backbone("untrained", width=0.02, last=2).stack.state_dict()) | changes
-
-
-@pytest.mark.parametrize(
-    ("state", "match"),
-    [
-        (small_state(**{"2.weight": torch.zeros(3, 3)}), "2.weight has shape .3, 3., expected"),
-        (small_state(**{"2.weight": torch.full((1, 1, 3, 3), float("nan"))}), "NaN or infinite"),
-        ({"a": torch.zeros(1)}, "has no 0.weight"),
-        ({1: torch.zeros(1)}, "has no 0.weight"),
-        ([torch.zeros(1)], "holds a list"),
-    ],
-)
-def test_state_dicts_that_do_not_fit(tmp_path, state, match):
-    file = tmp_path / "weights.pth"
-    torch.save(state, file)
-    with pytest.raises(DFRError, match=match) as caught:
-        build_backbone(str(file), width=0.02, last=2)
-    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_half_precision_weights_are_taken(tmp_path):
-    file = tmp_path / "weights.pth"
-    torch.save({name: tensor.half() for name, tensor in small_state().items()}, file)
-    assert build_backbone(str(file), width=0.02, last=2).stack[0].weight.dtype == torch.float32
-
-
-@pytest.mark.parametrize("name", ["missing.pth", "noise.pth", "noise.safetensors", "noise.pt"])
-def test_unreadable_files(tmp_path, name):
-    file = tmp_path / name
-    if "noise" in name:
-        file.write_bytes(b"\x80\x04not a state dict")
-    with pytest.raises(DFRError) as caught:
-        build_backbone(str(file), width=0.02, last=2)
-    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
-
-
-class Evil:
-    """Unpickling one of these writes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-def test_code_in_a_weights_file_is_not_run(tmp_path):
-    file, victim = tmp_path / "weights.pth", tmp_path / "victim"
-    torch.save({"0.weight": Evil(victim)}, file)
-    with pytest.raises(DFRError, match="cannot be read as a state dict"):
-        build_backbone(str(file), width=0.02, last=2)
-    assert not victim.exists()
-
-
 def test_the_fingerprint_is_that_of_the_layers_used_and_sees_the_normalisation(tmp_path):
-    whole = build_backbone("untrained", width=0.05)
-    assert whole.fingerprint(3) == build_backbone("untrained", width=0.05, last=3).fingerprint() != whole.fingerprint()
+    whole = build_backbone("vgg19", "untrained", width=0.05)
+    assert whole.fingerprint(3) == build_backbone("vgg19", "untrained", width=0.05, last=3).fingerprint() != whole.fingerprint()
     file = tmp_path / "w.safetensors"
-    save_file({f"features.{k}": v.contiguous() for k, v in build_backbone("untrained").stack.state_dict().items()}, file)
-    read = build_backbone(str(file), last=3)  # the same weights, but pixels are normalised as for ImageNet's
-    assert torch.equal(read.stack[0].weight, build_backbone("untrained", last=3).stack[0].weight)
-    assert read.fingerprint() != build_backbone("untrained", last=3).fingerprint()
+    save_file({f"features.{k}": v.contiguous() for k, v in build_backbone("vgg19", "untrained").stack.state_dict().items()}, file)
+    read = build_backbone("vgg19", str(file), last=3)  # the same weights, but pixels are normalised as for ImageNet's
+    assert torch.equal(read.stack[0].weight, build_backbone("vgg19", "untrained", last=3).stack[0].weight)
+    assert read.fingerprint() != build_backbone("vgg19", "untrained", last=3).fingerprint()
+
+
+def test_the_fingerprint_is_of_every_tensor_used():
+    """With batch norm behind the convolutions of layers 1 and 3, other statistics there are another network."""
+    plain = build_backbone("vgg19", "untrained", width=0.05, last=4)
+    conv_1, relu_1, conv_2, relu_2, pooling, conv_3, *rest = plain.stack
+    norms = [nn.BatchNorm2d(convolution.out_channels) for convolution in (conv_1, conv_3)]
+    normed = copy.deepcopy(plain)
+    normed.stack = nn.Sequential(conv_1, norms[0], relu_1, conv_2, relu_2, pooling, conv_3, norms[1], *rest).eval()
+    assert len(own_maps(normed, picture(1), (1, 2, 3, 4))) == 4
+    assert normed.fingerprint() != plain.fingerprint()
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        before = {last: normed.fingerprint(last) for last in (1, 2, 3, 4)}
+        getattr(norms[1], name).data[0] += 0.5
+        assert [normed.fingerprint(last) == before[last] for last in (1, 2, 3, 4)] == [True, True, False, False], name
+        getattr(norms[0], name).data[0] += 0.5
+        assert normed.fingerprint(1) != before[1], name
+
+
+def test_vgg16_goes_through_the_whole_method_and_a_file(images, tmp_path):
+    settings = Settings(
+        backbone="vgg16", image_size=64, weights="untrained", width=0.05, layers="1:13", latent_dim=4, positions=8, steps=2
+    )
+    detector = DFR(settings, device="cpu", progress=False).fit(images[:2])
+    assert detector.c_o_ == settings.architecture.feature_dimension("1:13", 0.05)
+    detector.save(tmp_path / "model.safetensors")
+    loaded = DFR.load(tmp_path / "model.safetensors", device="cpu")
+    assert loaded.settings == settings and (loaded.anomaly_map(images[:1]) == detector.anomaly_map(images[:1])).all()
+
+
+def test_a_model_file_from_before_there_was_a_choice_of_backbones_is_read(images, tmp_path):
+    settings = Settings(image_size=64, weights="untrained", width=0.05, layers="1:4", latent_dim=4, positions=8, steps=2)
+    detector = DFR(settings, device="cpu", progress=False).fit(images[:2])
+    detector.save(tmp_path / "new.safetensors")
+    tensors, about = load_tensors(tmp_path / "new.safetensors")
+    old = json.loads(about["settings"])
+    assert old.pop("backbone") == "vgg19"
+    save_tensors(tmp_path / "old.safetensors", tensors, about | {"settings": json.dumps(old)})
+    loaded = DFR.load(tmp_path / "old.safetensors", device="cpu")
+    assert loaded.settings == settings and (loaded.anomaly_map(images[:1]) == detector.anomaly_map(images[:1])).all()

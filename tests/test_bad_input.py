@@ -23,7 +23,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from dfr_core.backbones.vgg import VGG19
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
 from dfr_core.command import main
 
 SMALL = ["--layers", "1:3", "--width", "0.05", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
@@ -316,7 +317,7 @@ option("ImageNet weights for a slim network", "--weights", "imagenet", says=("--
 
 
 def slim_vgg(last: int = 3) -> dict[str, torch.Tensor]:
-    return {f"features.{k}": v.clone() for k, v in VGG19(0.05, last=last).stack.state_dict().items()}
+    return {f"features.{k}": v.clone() for k, v in VGG(architecture("vgg19"), 0.05, last=last).stack.state_dict().items()}
 
 
 @row("a tensor for a state dict", "w.pth", "holds a Tensor", "save model.state_dict()")

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from dfr_core import bench
-from dfr_core.backbones.flops import backbone_bytes, backbone_flops, cae_flops
-from dfr_core.backbones.vgg import VGG19, channels
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
 from dfr_core.bench import growth
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
+from dfr_core.methods.flops import cae_flops
 
 
 def arguments(*words: str) -> argparse.Namespace:
@@ -38,14 +39,15 @@ def test_the_variants_compute_the_same(layers, batch):
 
 
 def test_flops_and_bytes_are_those_of_the_layers():
-    assert backbone_flops("1:12") == pytest.approx(46e9, rel=0.02)  # the figure of the literature for 256 x 256
-    network = VGG19(0.1, last=5)
+    vgg19 = architecture("vgg19")
+    assert vgg19.flops("1:12") == pytest.approx(46e9, rel=0.02)  # the figure of the literature for 256 x 256
+    network = VGG(vgg19, 0.1, last=5)
     convolutions = [m for m in network.stack if isinstance(m, torch.nn.Conv2d)]
     sides = (32, 32, 16, 16, 8)
     by_hand = sum(2 * c.weight.numel() * side**2 for c, side in zip(convolutions, sides, strict=True))
-    assert backbone_flops("1:5", 32, 0.1) == by_hand
-    maps = sum(2 * c * side**2 for c, side in zip(channels(0.1), sides, strict=False))
-    assert backbone_bytes("5", 32, 0.1) == 3 * 32**2 + 4 * (maps + sum(c.weight.numel() for c in convolutions))
+    assert vgg19.flops("1:5", 32, 0.1) == by_hand
+    maps = sum(2 * c * side**2 for c, side in zip(vgg19.channels(0.1), sides, strict=False))
+    assert vgg19.bytes_moved("5", 32, 0.1) == 3 * 32**2 + 4 * (maps + sum(c.weight.numel() for c in convolutions))
     assert cae_flops(30, 4, 10) == 2 * 10 * sum(w.numel() for w, _ in CAE(30, 4).linear_layers())
 
 

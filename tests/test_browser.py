@@ -34,35 +34,35 @@ def fit(**changes):
 
 RECEPTIVE_FIELD = """
 from dfr_core import current_edition
-from dfr_core.backbones.vgg import build_backbone
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.widgets import receptive_field as widget
 
 images = current_edition().category("cable").load_train(256)[:1]
-network = build_backbone("untrained", width=0.125, last=10, seed=0)
+network = build_backbone("vgg19", "untrained", width=0.125, last=10, seed=0)
 widget.build(images[0].numpy(), widget.measure(network, images))
 """
 
 HIERARCHY = """
 from dfr_core import current_edition
-from dfr_core.backbones.vgg import build_backbone
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.widgets import hierarchy as widget
 
 image = current_edition().category("cable").load_train(256)[0]
-networks = {p: build_backbone("untrained", width=0.125, padding=p, last=12, seed=0) for p in widget.PADDINGS}
+networks = {p: build_backbone("vgg19", "untrained", width=0.125, padding=p, last=12, seed=0) for p in widget.PADDINGS}
 widget.build(image, networks)
 """
 
 COSINE = """
 from dfr_core import current_edition
-from dfr_core.backbones.vgg import build_backbone
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields, regional_field
 from dfr_core.regional import Generator, axis_operator
 from dfr_core.widgets import cosine as widget
 
 image = current_edition().category("cable").load_train(256)[:1]
-network = build_backbone("untrained", width=0.125, padding="reflect", last=12, seed=0)
-maps = [(layer, phi) for layer, phi in network.maps(image, tuple(range(1, 13)))]
+network = build_backbone("vgg19", "untrained", width=0.125, padding="reflect", last=12, seed=0)
+maps = [(layer, phi) for layer, phi in network.feature_maps(image, tuple(range(1, 13)))]
 theory = conv_fields(network.stack)
 fields = {
     layer: [regional_field(axis_operator(phi.shape[-2], 256), k, theory[layer - 1]) for k in range(64)] for layer, phi in maps

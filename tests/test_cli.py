@@ -98,6 +98,7 @@ def settings_of(*options: str) -> Settings:
 
 
 OTHER = {
+    "backbone": "vgg16",
     "image_size": 128, "width": 0.5, "padding": "zeros", "layers": "1,5,12", "interpolation": "bilinear", "kernel": 3, "stride": 2,
     "latent_dim": 7, "variance": 0.5, "pca_samples": 9, "pca_images": 2, "hidden": "released", "batch_norm": True, "keep_padding": True,
     "initialisation": "centred", "loss": "squared", "score": "squared", "map_interpolation": "bilinear-aligned", "learning_rate": 0.5,

@@ -136,10 +136,9 @@ def test_the_papers_tables_agree_with_one_another():
 
 
 def test_table_i_is_what_the_code_computes():
-    from dfr_core.backbones.vgg import VGG19
-    from dfr_core.receptive_field import conv_fields
+    from dfr_core.backbones.architecture import architecture
 
-    assert [field.size for field in conv_fields(VGG19(width=1 / 64).stack)] == list(paper.TABLE_I.values())
+    assert [layer.size for layer in architecture("vgg19").layers] == list(paper.TABLE_I.values())
 
 
 def test_remarks_belong_to_tables():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
 import stat
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from dfr_core.errors import DFRError
-from dfr_core.files import load_tensors, replacing, save_tensors, write_text
+from dfr_core.files import load_tensors, replacing, save_tensors, sha256, write_text
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -123,3 +125,11 @@ def test_missing_files_and_folders(tmp_path):
         load_tensors(tmp_path / "nothing")
     with pytest.raises(DFRError, match="a folder, not a file"):
         load_tensors(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 1])
+def test_sha256_is_that_of_all_the_bytes(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "f").write_bytes(content)
+    expected = hashlib.sha256(content).hexdigest()
+    assert sha256(tmp_path / "f") == sha256(str(tmp_path / "f")) == sha256(io.BytesIO(content)) == expected

@@ -191,8 +191,8 @@ def small_notebook(path, *results):
 
 
 FIELDS = (
-    "from dfr_core.receptive_field import conv_fields\nfrom dfr_core.backbones.vgg import VGG19\n"
-    "print(conv_fields(VGG19(0.01).stack)[11].size)"
+    "from dfr_core.receptive_field import conv_fields\nfrom dfr_core.backbones.weights import build_backbone\n"
+    "print(conv_fields(build_backbone('vgg19', 'untrained', width=0.01).stack)[11].size)"
 )
 
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dfr_core.backbones.vgg import VGG19, channels
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
 from dfr_core.errors import DFRError
 from dfr_core.regional import Generator, RegionalFeatures, _axis, axis_operator, literal_features, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
@@ -122,12 +123,12 @@ def test_rows_of_the_operator_are_weights(map_size, image_size, kernel, stride, 
 
 def test_default_setting_holds_each_map_at_its_own_or_the_regional_size():
     """At 256 pixels: blocks 1 to 3 as 64 x 64, block 4 as 32 x 32, block 5 as 16 x 16; nothing at image size."""
-    network = VGG19(width=0.02)
+    network = VGG(architecture("vgg19"), width=0.02)
     network.stack.apply(lambda m: torch.nn.init.constant_(m.weight, 0.01) if hasattr(m, "weight") else None)
-    features = Generator()(network.maps(torch.full((1, 3, 256, 256), 7, dtype=torch.uint8), tuple(range(1, 17))), (256, 256))
+    features = Generator()(network.feature_maps(torch.full((1, 3, 256, 256), 7, dtype=torch.uint8), tuple(range(1, 17))), (256, 256))
     sides = [m.data.shape[1] for m in features.maps.values()]
     assert sides == [64] * 8 + [32] * 4 + [16] * 4
-    assert features.nbytes == sum(4 * c * side**2 for c, side in zip(channels(0.02), sides))
+    assert features.nbytes == sum(4 * c * side**2 for c, side in zip(network.architecture.channels(0.02), sides))
     assert features.nbytes < 0.6 * features.dense().numel() * 4
     assert features.shape == (64, 64)
 

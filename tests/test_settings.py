@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dfr_core import editions, settings
 from dfr_core.errors import DFRError
-from dfr_core.settings import DEVIATIONS, Settings, paper, parse_layers, released
+from dfr_core.settings import DEVIATIONS, Settings, paper, released
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ from dfr_core.settings import DEVIATIONS, Settings, paper, parse_layers, release
     ],
 )  # fmt: skip
 def test_layer_sets(text, numbers):
-    assert parse_layers(text) == numbers
+    assert Settings(layers=text).layer_numbers == numbers
 
 
 @given(st.sets(st.integers(1, 16), min_size=1))
 def test_any_list_of_layers(numbers):
-    assert parse_layers(",".join(map(str, numbers))) == tuple(sorted(numbers))
+    assert Settings(layers=",".join(map(str, numbers))).layer_numbers == tuple(sorted(numbers))
 
 
 @pytest.mark.parametrize("text", ["", "0", "17", "0:3", "1:17", "12:1", "a", "1-12", "1:", ":3", "1,,2", "1.5", "1:2:3", "-1", "None"])
 def test_what_is_no_layer_set(text):
     with pytest.raises(DFRError, match="^layers: ") as caught:
-        parse_layers(text)
+        Settings(layers=text)
     assert "\n" not in str(caught.value)
 
 
@@ -41,7 +41,7 @@ def test_defaults_are_the_papers():
     """IV-A3, IV-A4 and Appendix B."""
     s = paper()
     assert s == Settings()
-    assert (s.image_size, s.weights, s.width, s.padding, s.layers) == (256, "imagenet", 1.0, "zeros", "1:12")
+    assert (s.image_size, s.backbone, s.weights, s.width, s.padding, s.layers) == (256, "vgg19", "imagenet", 1.0, "zeros", "1:12")
     assert (s.interpolation, s.kernel, s.stride, s.keep_padding) == ("nearest", 4, 4, False)
     assert (s.latent_dim, s.variance, s.hidden, s.batch_norm) == (None, 0.9, "table-viii", False)
     assert (s.loss, s.score, s.map_interpolation) == ("l2", "l2", "bilinear")
@@ -70,6 +70,7 @@ def test_settings_cannot_be_changed():
 
 BAD = [
     ("image_size", 0), ("image_size", 1.5), ("image_size", "256"), ("image_size", True), ("image_size", None),
+    ("backbone", "vgg"), ("backbone", "VGG19"), ("backbone", None), ("backbone", ["vgg19"]),
     ("weights", ""), ("weights", None), ("weights", 3),
     ("width", 0), ("width", 1.1), ("width", -1), ("width", float("nan")), ("width", "1"), ("width", None), ("width", True),
     ("padding", "same"), ("padding", None), ("padding", []), ("layers", "1:17"), ("layers", ""), ("layers", None),

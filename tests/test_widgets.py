@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 pytest.importorskip("ipywidgets")
-from dfr_core.backbones.vgg import build_backbone
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.paper_numbers import TABLE_I
 from dfr_core.plotting import FOUND
 from dfr_core.widgets import common, hierarchy, receptive_field
@@ -81,7 +81,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def measured(image):
-    return receptive_field.measure(build_backbone("untrained", width=0.125, last=8, seed=0), image[None])
+    return receptive_field.measure(build_backbone("vgg19", "untrained", width=0.125, last=8, seed=0), image[None])
 
 
 def test_measured_fields_have_table_is_sizes(measured):
@@ -134,13 +134,13 @@ def test_a_click_chooses_the_place(image, measured):
 
 @pytest.fixture(scope="module")
 def networks():
-    return {padding: build_backbone("untrained", width=0.125, padding=padding, last=5, seed=0) for padding in hierarchy.PADDINGS}
+    return {padding: build_backbone("vgg19", "untrained", width=0.125, padding=padding, last=5, seed=0) for padding in hierarchy.PADDINGS}
 
 
 def test_all_maps_are_the_networks(image, networks):
     maps = hierarchy.all_maps(networks["zeros"], image)
     assert {k: m.shape for k, m in maps.items()} == {1: (8, 64, 64), 2: (8, 64, 64), 3: (16, 32, 32), 4: (16, 32, 32), 5: (32, 16, 16)}
-    assert np.array_equal(maps[5], dict(networks["zeros"].maps(image[None], (5,)))[5][0].numpy())
+    assert np.array_equal(maps[5], dict(networks["zeros"].feature_maps(image[None], (5,)))[5][0].numpy())
 
 
 def test_the_three_panels_are_zeros_reflection_and_difference():

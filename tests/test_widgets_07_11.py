@@ -8,13 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfr_core.backbones import flops
-from dfr_core.backbones.vgg import VGG19, channels, feature_dimension
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
+from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
-from dfr_core.receptive_field import conv_fields
+from dfr_core.paper_numbers import TABLE_I
 from dfr_core.widgets import boundary, paint, scales, stages
 
 SIDE = 64
+VGG19 = architecture("vgg19")
 
 
 def noise(*shape, seed=0):
@@ -42,7 +44,12 @@ def changes(view, name, value):
 
 
 def test_the_fields_of_the_scales_are_those_of_the_network():
-    assert tuple(field.size for field in conv_fields(VGG19(0.01).stack)) == scales.FIELDS
+    results = {k: scales.Result(noise(1, SIDE, SIDE), 0.9, 0.8, k, k) for k in TABLE_I}
+    offered = scales.build(pictures(1), mask_with_a_square(1), results, ["good"]).controls["last"].options
+    assert [label for label, _ in offered] == [f"{k}: {size} pixels" for k, size in TABLE_I.items()]
+    assert scales.text(16, results[16]).startswith("f{1:16}: 16 scales, fields of 3 to 252 pixels, 16 channels")
+    axis = scales.chart(results).x
+    assert (axis.low, axis.high, axis.ticks) == (1, 16, (1, 2, 4, 8, 12, 16))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 9))
@@ -114,10 +121,10 @@ def test_counted_operations_are_those_torch_counts(layers):
     from torch.utils.flop_counter import FlopCounterMode
 
     last = int(layers.split(":")[1])
-    network = VGG19(1 / 32, last=last)
+    network = VGG(VGG19, 1 / 32, last=last)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        list(network.maps(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (last,)))
-    assert counter.get_total_flops() == flops.backbone_flops(layers, 64, 1 / 32)
+        list(network.feature_maps(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (last,)))
+    assert counter.get_total_flops() == VGG19.flops(layers, 64, 1 / 32)
 
 
 @given(st.integers(4, 40), st.integers(1, 4), st.integers(1, 30))
@@ -133,13 +140,13 @@ def test_the_lean_way_never_costs_more():
         assert [part.name for part in literal] == [part.name for part in lean]
         assert sum(part.flops for part in lean) <= sum(part.flops for part in literal)
         assert max(part.nbytes for part in lean) < max(part.nbytes for part in literal)
-    assert stages.stages("1:12")[1].nbytes == 4 * 256 * 256 * feature_dimension("1:12")
+    assert stages.stages("1:12")[1].nbytes == 4 * 256 * 256 * VGG19.feature_dimension("1:12")
 
 
 def test_the_saving_is_that_of_coarse_maps_only():
-    assert flops.first_layer_saving("1:8", 200) == 0  # none coarser than 64 x 64
-    c_o, c_d = channels()[8], 200
-    assert flops.first_layer_saving("9", c_d) == 2 * (64**2 - 32**2) * c_o * ((c_o + c_d) // 2)
+    assert flops.first_layer_saving(VGG19, "1:8", 200) == 0  # none coarser than 64 x 64
+    c_o, c_d = VGG19.channels()[8], 200
+    assert flops.first_layer_saving(VGG19, "9", c_d) == 2 * (64**2 - 32**2) * c_o * ((c_o + c_d) // 2)
 
 
 def test_every_control_of_the_stages_changes_the_picture():

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 
 from .. import scoring
-from ..backbones.flops import backbone_flops, cae_flops
 from ..device import arithmetic
+from ..methods.flops import cae_flops
 from ..metrics import pro_auc, roc_auc
 from ..settings import Settings
 from .cpu import Row, normal_images, projected_settings
@@ -43,7 +43,7 @@ def speed(device: torch.device, quick: bool) -> list[Row]:
         rows.append(Row("speed", precision, "peak of a matrix product", peak / 1e12, "TFLOP/s"))
         for layers in LAYER_SETS[-1:] if quick else LAYER_SETS:
             variants = Variants(layers, 1, device=device)
-            work = backbone_flops(layers) + cae_flops(variants.c_o, min(LATENT, variants.c_o))
+            work = variants.settings.architecture.flops(layers) + cae_flops(variants.c_o, min(LATENT, variants.c_o))
             for name in ("score", "projected"):
                 by_batch = {batch: _frames(variants, name, batch, precision, device) for batch in BATCHES[: 2 if quick else None]}
                 by_batch = {batch: fps for batch, fps in by_batch.items() if fps}

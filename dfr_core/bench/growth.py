@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..backbones.flops import backbone_bytes, backbone_flops, cae_flops, first_layer_saving
-from ..backbones.vgg import feature_dimension
+from ..backbones.architecture import Architecture
 from ..device import load_average
+from ..methods.flops import cae_flops, first_layer_saving
 from .tools import alternate, bandwidth, peak_flops
 from .variants import Variants, peak_memory
 
@@ -52,20 +52,22 @@ def measure(panel: str, points: list[dict[str, Any]], flops: float, bytes_: floa
         seconds = alternate({name: variants.run(name) for name in NAMES}, 1 if slow else 2, warm=not slow)
         (value,) = point.values()
         label = int(str(value).rpartition(":")[2])
-        rows.append({"at": label, **seconds, "floor": floor(arguments, flops, bytes_, variants.settings.width)})
+        network, width = variants.settings.architecture, variants.settings.width
+        rows.append({"at": label, **seconds, "floor": floor(network, arguments, flops, bytes_, width)})
     return rows
 
 
-def floor(arguments: dict[str, Any], flops: float, bytes_: float, width: float = 1.0) -> float:
+def floor(network: Architecture, arguments: dict[str, Any], flops: float, bytes_: float, width: float = 1.0) -> float:
     """Seconds of the exact score's own FLOPs at the rate of a large matrix product, or of its bytes if they take longer.
 
     Convolutions may be faster than that, where the library computes them with fewer products (Winograd).
     """
     layers, batch, side = arguments["layers"], arguments["batch"], arguments["side"]
-    c_o = feature_dimension(layers, width)
+    c_o = network.feature_dimension(layers, width)
     c_d = min(arguments["c_d"], c_o)
-    work = backbone_flops(layers, side, width) + cae_flops(c_o, c_d, (side // 4) ** 2) - first_layer_saving(layers, c_d, side, width)
-    moved = backbone_bytes(layers, side, width) + 4.0 * c_o * (side // 4) ** 2
+    work = network.flops(layers, side, width) + cae_flops(c_o, c_d, (side // 4) ** 2)
+    work -= first_layer_saving(network, layers, c_d, side, width)
+    moved = network.bytes_moved(layers, side, width) + 4.0 * c_o * (side // 4) ** 2
     return batch * max(work / flops, moved / bytes_)
 
 

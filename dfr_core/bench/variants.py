@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import scoring
-from ..backbones.vgg import feature_dimension
 from ..errors import DFRError
 from ..extract import Extractor
 from ..methods.cae import CAE
@@ -55,7 +54,7 @@ class Variants:
         device = device or torch.device("cpu")
         self.settings = Settings(weights="untrained", layers=layers, width=width)
         self.extractor = Extractor(self.settings, device)
-        self.c_o = feature_dimension(layers, width)
+        self.c_o = self.settings.architecture.feature_dimension(layers, width)
         c_d = min(c_d, self.c_o)
         self.cae = CAE(self.c_o, c_d).to(device).eval() if exact else None
         projection = Projection(self.c_o, min(COMPONENTS, self.c_o))
@@ -82,8 +81,8 @@ class Variants:
 
     def backbone(self):
         """VGG19 that stops at the last needed layer, image by image as the extractor does on CPU."""
-        layers, step = self.extractor.layers[-1:], self.extractor.batch
-        return [x for k in range(0, len(self.images), step) for _, x in self.extractor.backbone.maps(self.images[k : k + step], layers)]
+        layers, step, maps = self.extractor.layers[-1:], self.extractor.batch, self.extractor.backbone.feature_maps
+        return [x for k in range(0, len(self.images), step) for _, x in maps(self.images[k : k + step], layers)]
 
     def compact_features(self):
         """Our regional features as the core uses them: coarse maps not yet repeated."""
@@ -95,7 +94,7 @@ class Variants:
 
     def literal_features(self):
         """Eq. 1 to 3 to the letter: resize to the image, filter, concatenate."""
-        maps = [phi for _, phi in self.extractor.backbone.maps(self.images, self.extractor.layers)]
+        maps = [phi for _, phi in self.extractor.backbone.feature_maps(self.images, self.extractor.layers)]
         return literal_features(maps, self.size)
 
     def score(self):

@@ -13,6 +13,7 @@ from typing import Any
 from .. import __version__
 from ..editions import CACHE_VARIABLE, DATA_VARIABLE, EDITION_VARIABLE, cache_folder, current_edition
 from ..errors import DFRError
+from ..settings import paper
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "matplotlib", "tqdm", "joblib")
 GIB = 2**30
@@ -112,23 +113,24 @@ def _cuda(advice: list[str]) -> dict[str, Any]:
 
 
 def _weights(advice: list[str]) -> dict[str, Any]:
-    from ..backbones.vgg import WEIGHTS_VARIABLE, imagenet_cache
+    from ..backbones.weights import imagenet_cache, weights_variable
 
-    cached = imagenet_cache()
-    named = os.environ.get(WEIGHTS_VARIABLE)
+    network = paper().architecture
+    cached, variable = imagenet_cache(network), weights_variable(network)
+    named = os.environ.get(variable)
     usable = bool(named) and Path(named).is_file() and os.access(named, os.R_OK)
     if named and not usable:
-        advice.append(f"{WEIGHTS_VARIABLE} is {named}, which is not a readable file: correct it or unset it")
+        advice.append(f"{variable} is {named}, which is not a readable file: correct it or unset it")
     elif not named and not cached.is_file():
         advice.append(
             f"no ImageNet weights: they are downloaded to {cached} when first needed; offline, copy {cached.name} there, "
-            f"or set {WEIGHTS_VARIABLE} to a VGG19 state dict (the quick and embedded editions need none)"
+            f"or set {variable} to a {network.title} state dict (the quick and embedded editions need none)"
         )
     return {
         "imagenet file": str(cached),
         "imagenet there": cached.is_file(),
-        WEIGHTS_VARIABLE: named,
-        f"{WEIGHTS_VARIABLE} readable": usable if named else None,
+        variable: named,
+        f"{variable} readable": usable if named else None,
     }
 
 

@@ -15,7 +15,6 @@ from ..settings import Settings, paper, released
 
 PRESETS = {"paper": paper, "released": released}
 _METAVARS = {"weights": "NAME|FILE", "layers": "SET"}
-_NAMED_WEIGHTS = ("imagenet", "untrained")
 _NOTHING = ("none", "all")
 
 
@@ -90,7 +89,9 @@ def settings_from(args: argparse.Namespace) -> Settings:
         raise DFRError("steps: given beside --epochs, and both say how long to train; give one of them")
     if "epochs" in changes:
         changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
-    if changes.get("weights") and changes["weights"] not in _NAMED_WEIGHTS:
+    from ..backbones.weights import WEIGHTS  # here, so that --help need not wait for torch
+
+    if changes.get("weights") and changes["weights"] not in WEIGHTS:
         changes["weights"] = str(Path(changes["weights"]).resolve())  # the model may be used from another folder
     return replace(base, **changes)
 

@@ -8,7 +8,6 @@ folder ``directory/leather`` is either whole or absent.
 from __future__ import annotations
 
 import errno
-import hashlib
 import lzma
 import os
 import shutil
@@ -22,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm.auto import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 from ..errors import DFRError
-from ..files import write_text
+from ..files import sha256, write_text
 from . import CATEGORIES, GOOD, load_category
 
 README_NAME = "README-MVTec-AD.md"
@@ -222,15 +222,11 @@ def sha256_of(path: Path, progress: bool = False) -> str:
     Raises:
         DFRError: the file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file, _bar(path.stat().st_size, f"verify {path.name}", progress) as bar:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                bar.update(len(block))
+            return sha256(CallbackIOWrapper(bar.update, file, "read"))
     except OSError as error:
         raise DFRError(f"{path}: cannot be read ({error.strerror or error}); check the file's permissions") from error
-    return digest.hexdigest()
 
 
 def _verify(archive: Path, expected: str, progress: bool) -> None:

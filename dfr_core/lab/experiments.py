@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from .. import scoring
-from ..backbones.vgg import build_backbone, channels, feature_dimension
+from ..backbones.weights import build_backbone, in_words
 from ..data import Category, available, load_category, statistics
 from ..device import arithmetic, load_average, memory_budget, pick_device
 from ..editions import Edition
@@ -30,7 +30,7 @@ from ..methods.dfr import DFR, evaluation, versions
 from ..receptive_field import conv_fields, regional_field
 from ..records import Record, Store, code_version, file_fingerprint, key_of
 from ..regional import axis_operator
-from ..settings import Settings, parse_layers
+from ..settings import Settings
 
 #: Scale sets of Figs. 1 and 5-8, and of Tables IV and VI.
 GROWING = ("1:2", "1:4", "1:8", "1:12", "1:16")
@@ -91,7 +91,7 @@ class Laboratory:
             "kind": kind,
             "edition": self.edition.name,
             "data": self.edition.data,
-            "network": network_in_words(self.settings),
+            "network": in_words(self.settings),
             "code": code_version(),
             "versions": versions(),
             "device": device_in_words(self.device),
@@ -108,7 +108,7 @@ class Laboratory:
             about=about,
             settings=asdict(replace(self.settings, seed=seed)),
             data=[_data_fingerprint(self.root, c) for c in ([category] if category else available(self.root))],
-            weights=_weights_fingerprint(self.settings.weights, self.settings.width, seed),
+            weights=_weights_fingerprint(replace(self.settings, seed=seed)),
             code=code_version(),
             after=after,
             # Speed is the machine's as much as the method's.
@@ -174,7 +174,8 @@ def _single(lab: Laboratory, kind: str, **about: Any) -> Job:
 
 def _cost(lab: Laboratory, layers: str) -> float:
     """Rough relative cost of a training: the CAE's multiplications, and a constant for the rest."""
-    return 1.0 + (feature_dimension(layers, lab.settings.width) / feature_dimension("1:12", lab.settings.width)) ** 2
+    c_o = lab.settings.architecture.feature_dimension
+    return 1.0 + (c_o(layers, lab.settings.width) / c_o("1:12", lab.settings.width)) ** 2
 
 
 def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None) -> None:
@@ -200,7 +201,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
     category = load_category(lab.root, about["category"])
     base = replace(lab.settings, padding=about["padding"], seed=about["seed"])
     device = pick_device(lab.device)
-    union = sorted(set().union(*(parse_layers(layers) for layers, _, _ in wanted)))
+    union = base.architecture.parse(",".join(layers for layers, _, _ in wanted))
     extractor = Extractor(replace(base, layers=",".join(map(str, union))), device)
     train_images = category.load_train(base.image_size)
     test_images, masks = category.load_test(base.image_size)
@@ -219,9 +220,9 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
         started = time.perf_counter()
         # A run counted in epochs lasts long enough to be worth going on with after a kill.
         keep = checkpoint if settings.steps is None else None
-        detector.fit_features(train_source.select(parse_layers(layers)), data, size, checkpoint=keep)
+        detector.fit_features(train_source.select(settings.layer_numbers), data, size, checkpoint=keep)
         fitted = time.perf_counter()
-        test = test_source.select(parse_layers(layers))
+        test = test_source.select(settings.layer_numbers)
         regional = torch.cat([detector.regional_map(batch) for batch in test.batches()])
         maps = scoring.upsample(regional, size, settings.map_interpolation)
         result = evaluation(maps, masks.to(maps.device))
@@ -233,7 +234,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
                 layers=layers,
                 settings=asdict(settings),
                 data_fingerprint=data,
-                weights_fingerprint=_weights_fingerprint(base.weights, base.width, base.seed),
+                weights_fingerprint=_weights_fingerprint(base),
                 c_o=detector.c_o_,
                 c_d=detector.c_d_,
                 architecture=detector.architecture(),
@@ -297,9 +298,10 @@ def _statistics(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterato
 
 
 def _network(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tuple[str, Record]]:
-    fields = conv_fields(build_backbone("untrained", width=lab.settings.width).stack)
+    width, network = lab.settings.width, lab.settings.architecture
+    fields = conv_fields(build_backbone(network.name, "untrained", width=width).stack)
     rows = [{"layer": k, "size": f.size, "jump": f.jump, "centre": f.centre} for k, f in enumerate(fields, start=1)]
-    yield wanted[0][1], Record(lab.about("network", receptive_fields=rows, channels=list(channels(lab.settings.width))))
+    yield wanted[0][1], Record(lab.about("network", receptive_fields=rows, channels=list(network.channels(width))))
 
 
 def _pipeline(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tuple[str, Record]]:
@@ -312,7 +314,7 @@ def _pipeline(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[
     k = int(masks.flatten(1).sum(1).argmax())
     image, size = images[k : k + 1], tuple(images.shape[-2:])
     with torch.inference_mode():
-        maps = dict(detector.extractor.backbone.maps(image.to(detector.device), tuple(range(1, 13))))
+        maps = dict(detector.extractor.backbone.feature_maps(image.to(detector.device), settings.layer_numbers))
         features = detector.extractor.generator(maps.items(), size)
         dense = features.dense()
         reconstruction = detector.reconstruct(dense)
@@ -365,7 +367,7 @@ def _speed(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tup
     """
     sizes = [record.about["c_d"] for record in lab.store.load(about.pop("after"))]
     settings = replace(lab.settings, padding=about["padding"], layers=about["layers"])
-    c_o = feature_dimension(about["layers"], settings.width)
+    c_o = settings.architecture.feature_dimension(settings.layers, settings.width)
     c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
     torch.set_num_threads(os.cpu_count() or 1)  # alone on the machine
     detector = DFR(settings, device=lab.device, progress=False)
@@ -398,13 +400,6 @@ _MAKERS: dict[str, Callable[..., Iterator[tuple[str, Record]]]] = {
 }
 
 
-def network_in_words(settings: Settings) -> str:
-    """The backbone for the stamp on a figure."""
-    source = {"imagenet": "ImageNet", "untrained": "untrained"}.get(settings.weights, f"weights {Path(settings.weights).name}")
-    width = "full width" if settings.width == 1 else f"1/{round(1 / settings.width)} width"
-    return f"{source} VGG19, {width}"
-
-
 def device_in_words(name: str) -> str:
     """The device for a record."""
     device = pick_device(name)
@@ -419,5 +414,5 @@ def _data_fingerprint(root: Path, category: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _weights_fingerprint(weights: str, width: float, seed: int) -> str:
-    return build_backbone(weights, width=width, seed=seed).fingerprint()
+def _weights_fingerprint(settings: Settings) -> str:
+    return build_backbone(settings.backbone, settings.weights, width=settings.width, seed=settings.seed).fingerprint()

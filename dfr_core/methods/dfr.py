@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .. import __version__, scoring
-from ..backbones.vgg import feature_dimension
 from ..data import fingerprint
 from ..data.arrays import as_images, as_labelled
 from ..device import arithmetic, full_precision, memory_budget, pick_device
@@ -28,7 +27,7 @@ from ..files import load_tensors, save_tensors
 from ..metrics import pro_auc, roc_auc
 from ..regional import RegionalFeatures
 from ..regions import connected_regions
-from ..settings import Settings, parse_layers
+from ..settings import Settings
 from .cae import CAE, latent_dimension
 from .projected import ProjectedCAE, ProjectedFeatures, Projection
 from .train import Checkpoint, Progress, reconstruction_loss, run_name, train
@@ -161,7 +160,7 @@ class DFR:
                 training = source
             with full_precision(self.device):
                 self._initialise(samples)
-            self.weights_fingerprint_ = self.extractor.backbone.fingerprint(parse_layers(s.layers)[-1])
+            self.weights_fingerprint_ = self.extractor.backbone.fingerprint(s.layer_numbers[-1])
             self.data_fingerprint_ = data
             run = Checkpoint(Path(checkpoint), run_name(s, data, self.weights_fingerprint_)) if checkpoint else None
             with _bar(self.progress) as tell:
@@ -195,7 +194,7 @@ class DFR:
         Raises:
             DFRError: the backbone ends before one of them.
         """
-        self._extractor = extractor.select(parse_layers(self.settings.layers))
+        self._extractor = extractor.select(self.settings.layer_numbers)
         return self
 
     def _loss(self, model: nn.Module, rows: Tensor) -> Tensor:
@@ -285,9 +284,10 @@ class DFR:
         return self
 
     def _check_channels(self, c_o: int, found: str) -> None:
-        expected = feature_dimension(self.settings.layers, self.settings.width)
+        s = self.settings
+        expected = s.architecture.feature_dimension(s.layers, s.width)
         if c_o != expected:
-            raise DFRError(f"{found} {c_o} channels, but layers {self.settings.layers!r} have {expected}")
+            raise DFRError(f"{found} {c_o} channels, but layers {s.layers!r} have {expected}")
 
     def threshold(self, fpr: float = 0.005) -> float:
         """The segmentation threshold for an acceptable FPR on the training images (III-D).

@@ -8,10 +8,10 @@ import ipywidgets
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..backbones.architecture import architecture
 from ..errors import DFRError
 from ..plotting import _table, heat, side_by_side
 from ..regional import RegionalFeatures
-from ..settings import parse_layers
 from .charts import INK, caption, colour_bar, enlarge
 from .common import STYLE, FunctionView, slider, toggle, view
 
@@ -103,7 +103,7 @@ def build(
 
     def function(row: int, column: int, layers: str, centre: bool) -> tuple[np.ndarray, str]:
         try:
-            chosen = tuple(layer for layer in parse_layers(layers) if layer in raw)
+            chosen = tuple(layer for layer in architecture("vgg19").parse(layers) if layer in raw)
             problem = "" if chosen else f"none of these layers is in the features; they hold {all_layers[0]}:{all_layers[-1]}. "
         except DFRError as error:
             chosen, problem = (), f"{error}. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..backbones.vgg import VGG19
+from ..backbones.vgg import VGG
 from ..plotting import heat, side_by_side
 from .common import FunctionView, select, slider, view
 
@@ -13,11 +13,11 @@ PADDINGS = ("zeros", "reflect")
 SIDE = 256
 
 
-def all_maps(network: VGG19, image: torch.Tensor) -> dict[int, np.ndarray]:
+def all_maps(network: VGG, image: torch.Tensor) -> dict[int, np.ndarray]:
     """All maps phi_l of one image uint8 [3, H, W]: layer number -> float32 [c_l, h_l, w_l]."""
-    layers = tuple(range(1, sum(isinstance(m, torch.nn.Conv2d) for m in network.stack) + 1))
+    layers = tuple(range(1, network.last + 1))
     with torch.inference_mode():
-        return {layer: phi[0].numpy().copy() for layer, phi in network.maps(image[None], layers)}
+        return {layer: phi[0].numpy().copy() for layer, phi in network.feature_maps(image[None], layers)}
 
 
 def draw(maps: dict[str, dict[int, np.ndarray]], layer: int, channel: int) -> tuple[np.ndarray, str]:
@@ -50,7 +50,7 @@ def enlarge(picture: np.ndarray, side: int = SIDE) -> np.ndarray:
     return picture.repeat(times, 0).repeat(times, 1)
 
 
-def build(image: torch.Tensor, networks: dict[str, VGG19]) -> FunctionView:
+def build(image: torch.Tensor, networks: dict[str, VGG]) -> FunctionView:
     """A list of layers and a slider for the channel.
 
     Args:

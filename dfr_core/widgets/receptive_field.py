@@ -9,9 +9,10 @@ import ipywidgets
 import numpy as np
 import torch
 
-from ..backbones.vgg import VGG19
+from ..backbones.architecture import ReceptiveField
+from ..backbones.vgg import VGG
 from ..plotting import FOUND, TRUTH, heat, side_by_side, to_image
-from ..receptive_field import ReceptiveField, conv_fields, effective_receptive_field, effective_size
+from ..receptive_field import effective_receptive_field, effective_size
 from .common import FunctionView, select, slider, view
 
 
@@ -30,19 +31,19 @@ class Measured:
     size: int
 
 
-def measure(network: VGG19, images: torch.Tensor) -> list[Measured]:
+def measure(network: VGG, images: torch.Tensor) -> list[Measured]:
     """Theoretical and effective receptive fields of all layers of a network, in order.
 
     Args:
-        network: with layers 1 to 16, or to fewer.
+        network: with all its layers, or the first ones.
         images: uint8 [N, 3, H, W]; the gradients are averaged over them.
     """
     inputs = network.normalise(images)
     height, width = images.shape[-2:]
     found = []
-    for layer, theory in enumerate(conv_fields(network.stack), start=1):
+    for layer, theory in enumerate(network.architecture.layers[: network.last], start=1):
         unit = (height // theory.jump // 2, width // theory.jump // 2)
-        field = effective_receptive_field(lambda x, layer=layer: next(network.maps(x, (layer,)))[1], inputs, unit)
+        field = effective_receptive_field(lambda x, layer=layer: next(network.feature_maps(x, (layer,)))[1], inputs, unit)
         (top, bottom), (left, right) = (theory.interval(k) for k in unit)
         effect = np.zeros((theory.size, theory.size), np.float32)
         rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))

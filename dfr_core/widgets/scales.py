@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..backbones.architecture import architecture
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
 from .common import FunctionView, select, stops, view
 
-#: Table I: receptive fields of VGG19's layers in pixels.
-FIELDS = (3, 5, 10, 14, 24, 32, 40, 48, 68, 84, 100, 116, 156, 188, 220, 252)
+VGG19 = architecture("vgg19")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def chart(results: Mapping[int, Result]) -> Chart:
     layers = sorted(results)
     low = min(min(r.roc_auc, r.pro_auc) for r in results.values())
     return Chart(
-        Axis("last layer l of f{1:l}", 1, 16, (1, 2, 4, 8, 12, 16)),
+        Axis("last layer l of f{1:l}", 1, VGG19.n_layers, (1, *VGG19.poolings, VGG19.n_layers)),
         Axis("area under the curve", max(0.0, np.floor(low * 10 - 0.5) / 10), 1.0),
         [
             Curve(layers, [results[k].roc_auc for k in layers], BLUE, "ROC-AUC"),
@@ -86,8 +86,9 @@ def draw(axes: Chart, last: int, image: np.ndarray, anomaly_map: np.ndarray, mas
 
 def text(last: int, result: Result) -> str:
     """One line about a layer set."""
+    first, largest = VGG19.layers[0].size, VGG19.layers[last - 1].size
     return (
-        f"f{{1:{last}}}: {last} scales, fields of 3 to {FIELDS[last - 1]} pixels, {result.c_o} channels, code of {result.c_d}; "
+        f"f{{1:{last}}}: {last} scales, fields of {first} to {largest} pixels, {result.c_o} channels, code of {result.c_d}; "
         f"ROC-AUC {result.roc_auc:.3f}, PRO-AUC {result.pro_auc:.3f}"
     )
 
@@ -112,6 +113,6 @@ def build(
     return view(
         function,
         title="Grow the scale set",
-        last=stops("last layer", [(f"{k}: {FIELDS[k - 1]} pixels", k) for k in layers], last or layers[0]),
+        last=stops("last layer", [(f"{k}: {VGG19.layers[k - 1].size} pixels", k) for k in layers], last or layers[0]),
         image=select("test image", [(f"{k}: {name}", k) for k, name in enumerate(names)], image),
     )

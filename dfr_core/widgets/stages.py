@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..backbones.flops import backbone_flops, cae_flops, first_layer_saving, map_side
-from ..backbones.vgg import channels
+from ..backbones.architecture import architecture
 from ..methods.cae import layer_widths
-from ..settings import parse_layers
+from ..methods.flops import cae_flops, first_layer_saving
 from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
 from .common import FunctionView, select, slider, toggle, view
 
@@ -44,20 +43,21 @@ def stages(layers: str, c_d: int = 200, lean: bool = False, size: int = 256, wid
         lean: coarse maps stay coarse, the first layer of the autoencoder runs on them, scoring goes strip by strip.
         size, width, stride: image side, scale of VGG19's channels, stride of the mean filter.
     """
-    numbers, c = parse_layers(layers), channels(width)
+    network = architecture("vgg19")
+    numbers, c = network.parse(layers), network.channels(width)
     out = size // stride
-    c_o = sum(c[k - 1] for k in numbers)
+    c_o = network.feature_dimension(layers, width)
     pixels = size * size
-    own = sum(c[k - 1] * min(out, map_side(k, size)) ** 2 for k in numbers)
-    fine = sum(c[k - 1] * map_side(k, size) ** 2 for k in numbers)
-    widest = max(c[k - 1] * map_side(k, size) ** 2 for k in range(1, numbers[-1] + 1))
-    saving = first_layer_saving(layers, c_d, size, width, stride) if lean else 0
+    own = sum(c[k - 1] * min(out, network.side(k, size)) ** 2 for k in numbers)
+    fine = sum(c[k - 1] * network.side(k, size) ** 2 for k in numbers)
+    widest = max(c[k - 1] * network.side(k, size) ** 2 for k in range(1, numbers[-1] + 1))
+    saving = first_layer_saving(network, layers, c_d, size, width, stride) if lean else 0
     # Lean: the widest two hidden layers live at a time, and the reconstruction is compared layer by layer, never kept.
     sizes = layer_widths(c_o, c_d)
     hidden = out * out * ((sizes[0] + sizes[1]) if lean else sum(sizes))
     return [
         # Lean: each map is reduced before the next is made, so two maps live at a time.
-        Stage("VGG19", backbone_flops(layers, size, width), FLOAT * (2 * widest if lean else fine)),
+        Stage(network.title, network.flops(layers, size, width), FLOAT * (2 * widest if lean else fine)),
         Stage("align (Eq. 1)", 0, 0 if lean else FLOAT * c_o * pixels),
         Stage("aggregate (Eq. 2, 3)", fine if lean else c_o * pixels, FLOAT * (own if lean else c_o * out * out)),
         Stage("autoencoder", cae_flops(c_o, c_d, out * out) - saving, FLOAT * hidden),
@@ -129,7 +129,7 @@ def measure(detector, image, repeats: int = 3) -> dict[str, float]:
 
     with torch.inference_mode():
         for _ in range(repeats):
-            maps = clock("VGG19", lambda: list(extractor.backbone.maps(image, extractor.layers, extractor.keep_padding)))
+            maps = clock("VGG19", lambda: list(extractor.backbone.feature_maps(image, extractor.layers, extractor.keep_padding)))
             features = clock("align and aggregate", lambda maps=maps: extractor.generator(maps, size))
             scores = clock("autoencoder and score", lambda f=features: regional_scores(detector.model, f))
             clock("upsample", lambda s=scores: upsample(s, size))

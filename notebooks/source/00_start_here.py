@@ -138,11 +138,10 @@ print("leather in the paper's Table II, layers 1:12:", TABLE_II["leather"][-2])
 
 # %%
 from dfr_core.course import table
-from dfr_core.settings import parse_layers
 
 features = detector.extractor(images[:1])
 rows = [
-    ("1 layers of VGG19", len(parse_layers(edition.settings.layers))),
+    ("1 layers of VGG19", len(edition.settings.layer_numbers)),
     ("2 grid of regional features", f"{features.shape[0]} × {features.shape[1]}"),
     ("2 length of a vector, c_o", detector.c_o_),
     ("4 size of the anomaly map", f"{maps.shape[1]} × {maps.shape[2]}"),

@@ -31,7 +31,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfr_core.backbones.vgg import VGG19, build_backbone
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.vgg import VGG
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.paper_numbers import TABLE_I
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields, effective_receptive_field, regional_field
@@ -77,6 +79,7 @@ verdict("our formula gives Table I", sizes == list(TABLE_I.values()))
 
 # %%
 network = build_backbone(
+    "vgg19",
     edition.settings.weights,
     width=edition.settings.width,
     padding="zeros",
@@ -99,13 +102,13 @@ verdict(
 H, W = 272, 16
 lit = torch.zeros(H, 3, H, W)
 lit[range(H), :, range(H), 0] = 1
-poked = VGG19(width=1 / 64, padding="zeros")
+poked = VGG(architecture("vgg19"), width=1 / 64, padding="zeros")
 for parameter in poked.stack.parameters():
     parameter.data.fill_(1 if parameter.ndim == 4 else 0)
 
 # %%
 noticed = []
-for layer, phi in poked.maps(lit, tuple(range(1, 17))):
+for layer, phi in poked.feature_maps(lit, tuple(range(1, 17))):
     unit = H // fields[layer - 1].jump // 2  # in the middle
     rows = (phi[:, 0, unit, 0] > 0).nonzero().flatten()
     noticed.append((int(rows[0]), int(rows[-1]) + 1))
@@ -174,7 +177,7 @@ print(table(rows, ("layer", "units", "inside", "share")))
 # %%
 images = edition.category("cable").load_train(256)[:2]
 inputs = network.normalise(images).requires_grad_()  # [2, 3, 256, 256]
-phi = dict(network.maps(inputs, (12,)))[12]  # [2, c_12, 32, 32]
+phi = dict(network.feature_maps(inputs, (12,)))[12]  # [2, c_12, 32, 32]
 answer = phi[:, :, 16, 16].sum()  # a, of both images
 (gradient,) = torch.autograd.grad(answer, inputs)
 naive = gradient.abs().sum((0, 1))
@@ -182,7 +185,7 @@ naive = naive / naive.sum()  # [256, 256]
 
 # %%
 core = effective_receptive_field(
-    lambda x: dict(network.maps(x, (12,)))[12], network.normalise(images), (16, 16)
+    lambda x: dict(network.feature_maps(x, (12,)))[12], network.normalise(images), (16, 16)
 )
 verdict("our gradient equals the core's", torch.allclose(naive, core, atol=1e-6))
 first, last = fields[11].interval(16)

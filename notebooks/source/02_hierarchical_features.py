@@ -32,10 +32,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dfr_core.backbones.vgg import BLOCKS, build_backbone, channels, feature_dimension
+from dfr_core.backbones.architecture import architecture
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.plotting import to_image
 from dfr_core.receptive_field import conv_fields
-from dfr_core.settings import parse_layers
 from dfr_core.widgets import hierarchy as widget
 
 # %% [markdown]
@@ -54,7 +54,7 @@ from dfr_core.widgets import hierarchy as widget
 settings = edition.settings
 image = edition.category("cable").load_train(256)[:1]  # uint8 [1, 3, 256, 256]
 weights = {"width": settings.width, "seed": settings.seed}
-network = build_backbone(settings.weights, padding="zeros", **weights)
+network = build_backbone("vgg19", settings.weights, padding="zeros", **weights)
 convolutions = [m for m in network.stack if isinstance(m, torch.nn.Conv2d)]
 
 
@@ -75,7 +75,7 @@ def maps_by_hand(x, convolutions, blocks=(2, 2, 4, 4, 4)):
 phi = maps_by_hand(network.normalise(image), convolutions)
 
 # %%
-core = dict(network.maps(image, tuple(range(1, 17))))
+core = dict(network.feature_maps(image, tuple(range(1, 17))))
 verdict(
     "our sixteen maps equal the core's",
     all(torch.allclose(phi[k - 1], core[k], rtol=1e-4, atol=1e-5) for k in core),
@@ -87,7 +87,8 @@ verdict(
 
 # %%
 shapes = [tuple(m.shape[1:]) for m in phi]
-full = channels(1.0)
+vgg19 = architecture("vgg19")
+full = vgg19.channels()
 rows = [
     (k, shapes[k - 1][0], full[k - 1], f"{shapes[k - 1][1]} × {shapes[k - 1][2]}")
     for k in (1, 2, 3, 4, 5, 8, 9, 12, 13, 16)
@@ -132,7 +133,7 @@ show(
 # %%
 dotted = image.clone()
 dotted[:, :, 125:131, 60:66] = 0
-after = dict(network.maps(dotted, chosen))
+after = dict(network.feature_maps(dotted, chosen))
 noticed = {k: (after[k] - core[k]).abs().amax(1) > 1e-4 * core[k].max() for k in chosen}
 shares = [float(noticed[k].float().mean()) for k in chosen]
 verdict(
@@ -157,7 +158,7 @@ show(
 # The maps are the first of four stages. Their shapes tell the rest of the story, which the next notebooks derive:
 
 # %%
-c_o = feature_dimension(settings.layers, settings.width)
+c_o = vgg19.feature_dimension(settings.layers, settings.width)
 stages = [
     ("image", "3 × 256 × 256", ""),
     ("1 hierarchical features", "c_l × h_l × w_l", "notebook 02"),
@@ -168,7 +169,7 @@ stages = [
 print(table(stages, ("stage", "shape", "where")))
 verdict(
     "c_o is the sum of the channels of the chosen layers",
-    c_o == sum(shapes[k - 1][0] for k in parse_layers(settings.layers)),
+    c_o == sum(shapes[k - 1][0] for k in settings.layer_numbers),
 )
 
 # %% [markdown]
@@ -205,7 +206,7 @@ verdict(
 
 # %%
 networks = {
-    padding: build_backbone(settings.weights, padding=padding, **weights)
+    padding: build_backbone("vgg19", settings.weights, padding=padding, **weights)
     for padding in widget.PADDINGS
 }
 leather = edition.category("leather").load_train(256)[:1]
@@ -317,7 +318,7 @@ c_o_full = sum(full[:12])
 check(
     "2.1",
     c_o_full,
-    lambda c: c == feature_dimension("1:12"),
+    lambda c: c == vgg19.feature_dimension("1:12"),
     "add up the channels of the first twelve layers",
 )
 
@@ -381,7 +382,7 @@ check(
 # %%
 rows = [
     ("convolutional layers", len(convolutions), 16),
-    ("blocks", len(BLOCKS), 5),
+    ("blocks", len(vgg19.blocks), 5),
     ("units of layer 12", f"{shapes[11][1]} × {shapes[11][2]}", "32 × 32"),
     ("channels of layer 12", shapes[11][0], 512),
 ]

@@ -38,11 +38,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dfr_core.backbones.vgg import build_backbone
-from dfr_core.settings import parse_layers
+from dfr_core.backbones.weights import build_backbone
 
-layers = parse_layers(settings.layers)
+layers = settings.layer_numbers
 network = build_backbone(
+    settings.backbone,
     settings.weights,
     width=settings.width,
     padding=settings.padding,
@@ -54,7 +54,8 @@ image, mask = images[:1], masks[0]
 h, w = image.shape[-2:]
 
 with torch.inference_mode():
-    maps = {layer: phi[0] for layer, phi in network.maps(image, layers)}  # phi_l: [c_l, h_l, w_l]
+    # phi_l: [c_l, h_l, w_l]
+    maps = {layer: phi[0] for layer, phi in network.feature_maps(image, layers)}
 rows = [(f"φ_{layer}", *phi.shape) for layer, phi in maps.items()]
 print(table(rows, head=("map", "c_l", "h_l", "w_l")))
 
@@ -167,17 +168,17 @@ print("f(x):", tuple(f.shape))
 # little more than one unit does; the core's `regional_field` counts that in.
 
 # %%
+from dfr_core.paper_numbers import TABLE_I
 from dfr_core.receptive_field import conv_fields, regional_field
 from dfr_core.regional import axis_operator
 
-paper_table_1 = [3, 5, 10, 14, 24, 32, 40, 48, 68, 84, 100, 116, 156, 188, 220, 252]
 theory = {layer: conv_fields(network.stack)[layer - 1] for layer in layers}
 fields = {}
 for layer, phi in maps.items():
     operator = axis_operator(phi.shape[1], h)  # alignment and aggregation in one, see below
     fields[layer] = [regional_field(operator, k, theory[layer]) for k in range(h_o)]
 widths = {layer: fields[layer][32][1] - fields[layer][32][0] for layer in layers}
-rows = [(layer, paper_table_1[layer - 1], theory[layer].size, widths[layer]) for layer in layers]
+rows = [(layer, TABLE_I[layer], theory[layer].size, widths[layer]) for layer in layers]
 print(table(rows, head=("layer", "Table I", "one unit sees", "the regional feature sees")))
 verdict("receptive fields as in Table I", all(row[1] == row[2] for row in rows))
 
@@ -222,7 +223,7 @@ def change(a, b):
 
 before, after = {}, {}
 with torch.inference_mode():
-    for layer, phi in network.maps(noisy, layers):
+    for layer, phi in network.feature_maps(noisy, layers):
         pair = aligned[layer], align(phi[0], h, w)
         before[layer] = change(*pair)
         after[layer] = change(*(F.avg_pool2d(phi_hat, 4) for phi_hat in pair))
@@ -469,9 +470,8 @@ check(
 # has the full VGG19's channels.
 
 # %%
-vgg19 = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8  # channels of its sixteen layers
-full = sum(vgg19[layer - 1] for layer in layers)
-largest = theory[layers[-1]].size, paper_table_1[layers[-1] - 1]
+full = settings.architecture.feature_dimension(settings.layers)  # at full width
+largest = theory[layers[-1]].size, TABLE_I[layers[-1]]
 comparison = [
     ("h_o x w_o", f"{h_o} x {w_o}", "64 x 64", h_o - paper["h_o"]),
     ("pixels a feature stands for", f"{h // h_o} x {w // w_o}", "4 x 4", h // h_o - 4),

@@ -38,11 +38,10 @@ from dfr_core.data import fingerprint
 from dfr_core.methods.dfr import evaluation
 from dfr_core.device import pick_device
 from dfr_core.extract import CachedFeatures, Extractor
-from dfr_core.paper_numbers import GROWING, REFINING, TABLE_II, TABLE_IV
+from dfr_core.paper_numbers import GROWING, REFINING, TABLE_I, TABLE_II, TABLE_IV
 from dfr_core.plotting import heat, outline, to_image
 from dfr_core.regional import literal_features
 from dfr_core.scoring import upsample
-from dfr_core.settings import parse_layers
 from dfr_core.widgets import scales
 
 # %% [markdown]
@@ -85,7 +84,7 @@ leather = load("leather")
 # %%
 image = leather[2][:1]
 with torch.inference_mode():
-    maps = [phi for _, phi in extractor.backbone.maps(image.to(device), (1, 2, 3, 4))]
+    maps = [phi for _, phi in extractor.backbone.feature_maps(image.to(device), (1, 2, 3, 4))]
     literal = literal_features(maps, (size, size)).permute(0, 2, 3, 1)
 selected = leather[1].take(slice(0, 1)).select((1, 2, 3, 4)).dense()
 verdict(
@@ -103,8 +102,9 @@ verdict(
 def ablate(data, layers):
     """Fit a detector with one layer set, such as "1:4"; a scales.Result."""
     train, test, _, masks, name = data
-    numbers = parse_layers(layers)
-    detector = DFR(replace(settings, layers=layers), device=str(device)).use_extractor(extractor)
+    chosen = replace(settings, layers=layers)
+    numbers = chosen.layer_numbers
+    detector = DFR(chosen, device=str(device)).use_extractor(extractor)
     detector.fit_features(CachedFeatures(train.select(numbers)), name, (size, size))
     maps = upsample(detector.regional_map(test.select(numbers)), (size, size)).cpu()
     result = evaluation(maps, masks)
@@ -121,7 +121,7 @@ def ablate(data, layers):
 # %%
 last_layers = range(1, 17) if edition.synthetic else (2, 4, 8, 12, 16)
 grown = {last: ablate(leather, f"1:{last}") for last in last_layers}
-rows = [(f"f{{{s}}}", scales.FIELDS[int(s[2:]) - 1], grown[int(s[2:])].c_o) for s in GROWING]
+rows = [(f"f{{{s}}}", TABLE_I[int(s[2:])], grown[int(s[2:])].c_o) for s in GROWING]
 print(table(rows, head=("", "largest field [pixels]", "channels c_o")))
 
 # %% [markdown]

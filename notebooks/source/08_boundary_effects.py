@@ -34,13 +34,13 @@ import numpy as np
 import torch
 
 from dfr_core import DFR
-from dfr_core.backbones.vgg import build_backbone
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.course import show, table, verdict
 from dfr_core.methods.dfr import evaluation
 from dfr_core.metrics import roc_auc
 from dfr_core.paper_numbers import TABLE_V
 from dfr_core.plotting import heat, outline, to_image
-from dfr_core.receptive_field import conv_fields
+from dfr_core.backbones.architecture import architecture
 from dfr_core.widgets import boundary
 
 # %% [markdown]
@@ -93,11 +93,12 @@ settings = edition.settings
 size = settings.image_size
 networks = {
     mode: build_backbone(
-        settings.weights, width=settings.width, padding=mode, last=12, seed=settings.seed
+        "vgg19", settings.weights, width=settings.width, padding=mode, last=12, seed=settings.seed
     )
     for mode in ("zeros", "reflect")
 }
-fields = [field.size for field in conv_fields(networks["zeros"].stack)]
+layers = architecture("vgg19").layers  # layers[k - 1] is layer k
+fields = [layer.size for layer in layers]
 rows = [
     (f"layer {k}", fields[k - 1], f"{boundary.reach(size, fields[k - 1]):.0%}")
     for k in (1, 4, 8, 12)
@@ -116,14 +117,12 @@ test, masks = category.load_test(size)
 maps = {}
 with torch.inference_mode():
     for mode, network in networks.items():
-        maps[mode] = {k: phi[0] for k, phi in network.maps(test[:1], (1, 4, 8, 12))}
+        maps[mode] = {k: phi[0] for k, phi in network.feature_maps(test[:1], (1, 4, 8, 12))}
 difference = {k: (maps["zeros"][k] - maps["reflect"][k]).abs().amax(0) for k in maps["zeros"]}
 
 # %%
-for k, field in zip(
-    (1, 4, 8, 12), [conv_fields(networks["zeros"].stack)[i] for i in (0, 3, 7, 11)]
-):
-    units = range(difference[k].shape[0])
+for k in (1, 4, 8, 12):
+    field, units = layers[k - 1], range(difference[k].shape[0])
     inside = [field.interval(i)[0] >= 0 and field.interval(i)[1] <= size for i in units]
     keep = torch.tensor(inside)
     quiet = difference[k][keep][:, keep].max() <= 1e-4 * maps["zeros"][k].max()

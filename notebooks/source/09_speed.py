@@ -33,8 +33,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfr_core import DFR
-from dfr_core.backbones import flops
-from dfr_core.backbones.vgg import channels, feature_dimension
+from dfr_core.backbones.architecture import architecture
+from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
 from dfr_core.course import show, table, verdict
 from dfr_core.paper_numbers import REFINING, TABLE_VI, TABLE_VI_DEVICE
@@ -54,16 +54,19 @@ from dfr_core.widgets import stages
 
 
 # %%
+vgg19 = architecture("vgg19")
+
+
 def conv_flops(layer, size=256):
     """Operations of layer 1..16 of VGG19 at full width for one image."""
-    c = [3, *channels(1.0)]
-    side = size // 2 ** sum(layer > last for last in (2, 4, 8, 12))
+    c = [3, *vgg19.channels()]
+    side = size // 2 ** sum(layer > last for last in vgg19.poolings)
     return 2 * side * side * 9 * c[layer - 1] * c[layer]
 
 
 naive = [conv_flops(layer) for layer in range(1, 17)]
 verdict(
-    "the count equals the core's", naive == [flops.conv_flops(layer) for layer in range(1, 17)]
+    "the count equals the core's", naive == [vgg19.conv_flops(layer) for layer in range(1, 17)]
 )
 print(
     f"VGG19 to layer 12: {sum(naive[:12]) / 1e9:.0f} GFLOP; to layer 16: {sum(naive) / 1e9:.0f} GFLOP"
@@ -78,11 +81,11 @@ train = edition.category("leather").load_train(settings.image_size)
 detector = DFR(settings).fit(train)
 image = train[:1].to(detector.device)
 with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-    maps = dict(detector.extractor.backbone.maps(image, tuple(range(1, 13))))
+    maps = dict(detector.extractor.backbone.feature_maps(image, tuple(range(1, 13))))
 counted = counter.get_total_flops()
 verdict(
     "torch counts the same",
-    counted == flops.backbone_flops("1:12", settings.image_size, settings.width),
+    counted == vgg19.flops("1:12", settings.image_size, settings.width),
 )
 
 # %%
@@ -121,7 +124,7 @@ def cae_flops(c_o, c_d, places=64 * 64):
     return sum(2 * places * a * b for a, b in zip(sizes, sizes[1:]))
 
 
-c_o = feature_dimension("1:12")
+c_o = vgg19.feature_dimension("1:12")
 verdict("the count equals the core's", cae_flops(c_o, 200) == flops.cae_flops(c_o, 200))
 with torch.inference_mode(), FlopCounterMode(display=False) as counter:
     CAE(432, 60)(torch.zeros(64 * 64, 432))
@@ -139,14 +142,15 @@ print(
 #
 # Going from f_{1:12} to f_{1:16} adds four layers of 512 channels. Predict: does the backbone or the autoencoder pay more for it?
 # Then write `growth(first, second)`, how many times as many operations the autoencoder (c_d = 200) needs for the second layer set
-# as for the first. Use `feature_dimension` and `cae_flops`.
+# as for the first. Use `vgg19.feature_dimension` and `cae_flops`.
 
 
 # %%
 def growth(first, second):
     """Autoencoder operations of layer set second over those of first, such as growth("1:12", "1:16")."""
     # BEGIN SOLUTION
-    return cae_flops(feature_dimension(second), 200) / cae_flops(feature_dimension(first), 200)
+    before, after = (vgg19.feature_dimension(layers) for layers in (first, second))
+    return cae_flops(after, 200) / cae_flops(before, 200)
     # END SOLUTION
 
 
@@ -156,7 +160,7 @@ check(
     "9.1",
     growth,
     lambda g: abs(g("1:12", "1:16") - expected) < 1e-6,
-    "feature_dimension gives c_o",
+    "vgg19.feature_dimension gives c_o",
     probe=("1:12", "1:16"),
 )
 
@@ -171,7 +175,7 @@ check(
 # same features take
 
 # %%
-own = sum(c * min(64, flops.map_side(layer)) ** 2 for layer, c in zip(range(1, 13), channels(1.0)))
+own = sum(c * min(64, vgg19.side(layer)) ** 2 for layer, c in zip(range(1, 13), vgg19.channels()))
 rows = [
     ("maps aligned to the image (Eq. 1)", 256 * 256 * c_o),
     ("f written out (Eq. 3)", 64 * 64 * c_o),
@@ -225,7 +229,8 @@ with torch.inference_mode():
     lean = regional_scores(detector.model, features)
 verdict("the anomaly map is the same", torch.allclose(to_the_letter, lean, rtol=1e-3, atol=1e-5))
 for s in ("1:12", "1:16"):
-    share = flops.first_layer_saving(s, 200) / flops.cae_flops(feature_dimension(s), 200)
+    whole = flops.cae_flops(vgg19.feature_dimension(s), 200)
+    share = flops.first_layer_saving(vgg19, s, 200) / whole
     print(f"f_{{{s}}} at full width: {share:.0%} of the autoencoder's operations saved")
 
 # %% [markdown]
@@ -243,7 +248,7 @@ for s in ("1:12", "1:16"):
 def saved(layer):
     """Share of the 64 x 64 places of autoencoder layer 1 that need not be computed for a VGG19 layer's map."""
     # BEGIN SOLUTION
-    side = min(64, flops.map_side(layer))
+    side = min(64, vgg19.side(layer))
     return 1 - side**2 / 64**2
     # END SOLUTION
 
@@ -253,7 +258,7 @@ check(
     "9.2",
     saved,
     lambda g: [g(k) for k in (1, 8, 9, 16)] == [0, 0, 0.75, 0.9375],
-    "flops.map_side(layer) gives the units a side",
+    "vgg19.side(layer) gives the units a side",
     probe=(9,),
 )
 
@@ -306,7 +311,7 @@ peak = 2 * 3584 * 1.582e9
 print(f"{TABLE_VI_DEVICE}: {peak / 1e12:.1f} TFLOP/s at most")
 rows = []
 for s, fps in zip(REFINING, TABLE_VI["fps"]):
-    work = flops.backbone_flops(s) + flops.cae_flops(feature_dimension(s), 200)
+    work = vgg19.flops(s) + flops.cae_flops(vgg19.feature_dimension(s), 200)
     rows.append(
         (
             f"f_{{{s}}}",
@@ -323,16 +328,16 @@ print(table(rows, head=("", "GFLOP an image", "paper's fps", "TFLOP/s", "of the 
 # number:
 
 # %%
-least = flops.backbone_flops("1:12") + flops.cae_flops(c_o, 1)
+least = vgg19.flops("1:12") + flops.cae_flops(c_o, 1)
 verdict("even with c_d = 1, 100 images a second of f_{1:12} exceed the peak", 100 * least > peak)
-winograd = flops.backbone_flops("1:12") / 2.25 + flops.cae_flops(c_o, 1)
+winograd = vgg19.flops("1:12") / 2.25 + flops.cae_flops(c_o, 1)
 verdict(
     "even if every convolution ran by Winograd's method (2.25 times fewer products)",
     100 * winograd > peak,
 )
 print(f"{100 * least / peak:.0%} and {100 * winograd / peak:.0%} of the peak")
-tricks = flops.backbone_flops("1:12") / 4 + flops.cae_flops(c_o, 200)
-tricks -= flops.first_layer_saving("1:12", 200)
+tricks = vgg19.flops("1:12") / 4 + flops.cae_flops(c_o, 200)
+tricks -= flops.first_layer_saving(vgg19, "1:12", 200)
 print(f"c_d = 200, Winograd's larger tiles (4), first layer first: {100 * tricks / peak:.0%}")
 
 # %% [markdown]
@@ -352,12 +357,12 @@ print(f"c_d = 200, Winograd's larger tiles (4), first layer first: {100 * tricks
 def most_fps(layers, peak):
     """Images a second that a program working to the letter cannot exceed at this peak in FLOP/s."""
     # BEGIN SOLUTION
-    return peak / (flops.backbone_flops(layers) + flops.cae_flops(feature_dimension(layers), 200))
+    return peak / (vgg19.flops(layers) + flops.cae_flops(vgg19.feature_dimension(layers), 200))
     # END SOLUTION
 
 
 # %%
-bound = peak / (flops.backbone_flops("12") + flops.cae_flops(512, 200))
+bound = peak / (vgg19.flops("12") + flops.cae_flops(512, 200))
 check(
     "9.3",
     most_fps,
@@ -375,7 +380,7 @@ check(
 # %%
 def cost(s):
     """Operations of one image for a layer set at full width."""
-    return flops.backbone_flops(s) + flops.cae_flops(feature_dimension(s), 200)
+    return vgg19.flops(s) + flops.cae_flops(vgg19.feature_dimension(s), 200)
 
 
 rows = []

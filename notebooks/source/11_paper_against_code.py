@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from dfr_core import DFR, paper, released
-from dfr_core.backbones.vgg import build_backbone, feature_dimension
+from dfr_core.backbones.weights import build_backbone
 from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.course import show, table, verdict
 from dfr_core.methods.dfr import evaluation
@@ -158,11 +158,13 @@ verdict(
 
 # %%
 s = edition.settings
-network = build_backbone(s.weights, width=s.width, padding="reflect", last=12, seed=s.seed)
+network = build_backbone(
+    "vgg19", s.weights, width=s.width, padding="reflect", last=12, seed=s.seed
+)
 picture = edition.category("leather").load_train(s.image_size)[:1]
 with torch.inference_mode():
     sizes = {
-        keep: [phi.shape[-1] for _, phi in network.maps(picture, (1, 2, 5, 9), keep)]
+        keep: [phi.shape[-1] for _, phi in network.feature_maps(picture, (1, 2, 5, 9), keep)]
         for keep in (False, True)
     }
 print(
@@ -183,7 +185,7 @@ verdict("layer 9 is two units larger", sizes[True][3] == sizes[False][3] + 2)
 # Wider outer layers and batch normalisation. The widths for f_{1:12} of the full network, c_d = 200:
 
 # %%
-c_o = feature_dimension("1:12")
+c_o = paper().architecture.feature_dimension("1:12")
 rows = [(hidden, *layer_widths(c_o, 200, hidden)) for hidden in ("table-viii", "released")]
 print(table(rows, head=("layer", 1, 2, 3, 4, 5, 6)))
 
@@ -324,7 +326,8 @@ verdict(
 
 # %%
 shown = [sample.defect for sample in category.test].index("fold")
-width = feature_dimension(base.layers, base.width)  # c_o: from a mean square back to a norm
+# c_o takes a mean square back to a norm.
+width = base.architecture.feature_dimension(base.layers, base.width)
 maps = [seeds[0][2], changed["interpolation"][2], np.sqrt(changed["all of them"][2] * width)]
 pictures = [
     outline(to_image(test[shown]), masks[shown].numpy(), width=2),
