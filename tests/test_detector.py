@@ -89,7 +89,7 @@ def test_released_preset_end_to_end(images, odd_images, tmp_path):
     f = detector.extractor(odd_images[0]).dense()
     with torch.no_grad():
         expected = (f - detector.model(f)).square().mean(-1)
-    found = detector.regional_map(detector.extractor(odd_images[0]))
+    found = detector.regional_anomaly_map(detector.extractor(odd_images[0]))
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
     assert " BN;" in detector.architecture()[0]
     detector.save(tmp_path / "m")
