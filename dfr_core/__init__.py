@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DFR": "methods.dfr",
+    "Detector": "methods.base",
+    "method": "methods",
     "DFRError": "errors",
     "Settings": "settings",
     "paper": "settings",

@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from .backbones.weights import build_backbone
 from .errors import DFRError
-from .regional import Generator, RegionalFeatures, RegionalMap
+from .regional import Generator, RegionalFeatures
 from .settings import Settings
 from .tiles import Span, spans
 
@@ -62,12 +63,10 @@ class Extractor:
         for start in range(0, len(images), self.batch):
             part = self(images[start : start + self.batch])
             if whole is None:
-                whole = RegionalFeatures(
-                    {k: RegionalMap(m.data.new_empty((len(images), *m.data.shape[1:])), m.rows, m.cols) for k, m in part.maps.items()},
-                    part.shape,
-                )
-            for k, m in part.maps.items():
-                whole.maps[k].data[start : start + self.batch] = m.data
+                room = {k: replace(m, data=m.data.new_empty((len(images), *m.data.shape[1:]))) for k, m in part.aggregated.items()}
+                whole = RegionalFeatures(room, part.shape)
+            for k, m in part.aggregated.items():
+                whole.aggregated[k].data[start : start + self.batch] = m.data
         assert whole is not None, "callers check that there are images"
         return whole
 
@@ -140,7 +139,7 @@ class CachedFeatures:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.features.maps.values())).data.device
+        return next(iter(self.features.aggregated.values())).data.device
 
     def rows(self, images: Tensor, positions: Tensor | None) -> Tensor:
         return _rows(self.features, images, positions)
@@ -177,13 +176,17 @@ class StreamedFeatures:
             yield self.extractor(self.images[k : k + self.extractor.batch])
 
 
+#: Both hand out rows to train on and whole images in batches.
+FeaturesOfImages = CachedFeatures | StreamedFeatures
+
+
 def _rows(features: RegionalFeatures, images: Tensor, positions: Tensor | None) -> Tensor:
     if positions is None:
         return features.take(images).dense().flatten(0, 2)
     return features.at(images.repeat_interleave(positions.shape[1]), positions.flatten())
 
 
-def feature_source(extractor: Extractor, images: Tensor, budget: int) -> CachedFeatures | StreamedFeatures:
+def feature_source(extractor: Extractor, images: Tensor, budget: int) -> FeaturesOfImages:
     """Cache the features if they fit into ``budget`` bytes, else recompute them; the choice is logged."""
     need = extractor(images[:1]).nbytes * len(images)
     size = f"{need / 2**20:.0f} MiB for {len(images)} images, budget {budget / 2**20:.0f} MiB"
@@ -194,7 +197,7 @@ def feature_source(extractor: Extractor, images: Tensor, budget: int) -> CachedF
     return StreamedFeatures(extractor, images)
 
 
-def sample(source: CachedFeatures | StreamedFeatures, n: int, seed: int, first_images: int | None = None) -> Tensor:
+def sample(source: FeaturesOfImages, n: int, seed: int, first_images: int | None = None) -> Tensor:
     """A random, seeded subset of the regional features of all training images (Appendix B): [<= n, c_o].
 
     Args:

@@ -31,12 +31,14 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
 from .errors import DFRError
 from .regions import Array, connected_regions
+from .scoring import image_score
 
 
 def roc_auc(scores: Array, masks: Array) -> float:
@@ -94,6 +96,30 @@ def pro_curve(scores: Array, masks: Array, limit: float | None = None, max_point
     limit = 1.0 if limit is None else limit
     scores, masks = _checked(scores, masks, limit, maps=True)
     return _corners(*_ranked(scores, masks, _region_weights(masks)), limit, max_points)
+
+
+def evaluation(maps: torch.Tensor, masks: torch.Tensor) -> dict[str, Any]:
+    """The metrics of a whole test set (IV-A5).
+
+    Args:
+        maps: anomaly maps, float [N, h, w].
+        masks: ground truth, bool [N, h, w], on the same device.
+
+    Returns:
+        roc_auc, pro_auc, image_roc_auc (None unless there are normal and anomalous images), and counts.
+
+    Raises:
+        DFRError: as :func:`pro_auc`.
+    """
+    anomalous = masks.flatten(1).any(1)
+    both = bool(anomalous.any()) and not bool(anomalous.all())
+    _, sizes = connected_regions(masks)
+    return {
+        "roc_auc": roc_auc(maps, masks),
+        "pro_auc": pro_auc(maps, masks),
+        "image_roc_auc": roc_auc(image_score(maps), anomalous) if both else None,
+        "counts": {"images": len(maps), "anomalous_images": int(anomalous.sum()), "anomalous_regions": len(sizes)},
+    }
 
 
 def _library(values: Array) -> ModuleType:

@@ -11,7 +11,7 @@ regional features) or a copy (coarser maps), and a copy need not be made before 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -92,7 +92,7 @@ def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolatio
 
 
 @dataclass
-class RegionalMap:
+class AggregatedMap:
     """One aggregated map, phi-bar_l (Eq. 2), in the smallest form that holds all of it.
 
     Attributes:
@@ -118,25 +118,25 @@ class RegionalMap:
         how = (None if i is None else id(i) if i.is_cuda else tuple(i.tolist()) for i in (self.rows, self.cols))
         return tuple(self.data.shape[1:3]), *how
 
-    def crop(self, start: int, stop: int, axis: int = 1) -> RegionalMap:
+    def crop(self, start: int, stop: int, axis: int = 1) -> AggregatedMap:
         """Rows (axis 1) or columns (axis 2) ``start:stop`` of the regional features; nothing is copied."""
         index = self.rows if axis == 1 else self.cols
         first, last = (start, stop) if index is None else (int(index[start]), int(index[stop - 1]) + 1)
         data = self.data.narrow(axis, first, last - first)
         index = None if index is None else index[start:stop] - first
-        return RegionalMap(data, index, self.cols) if axis == 1 else RegionalMap(data, self.rows, index)
+        return AggregatedMap(data, index, self.cols) if axis == 1 else AggregatedMap(data, self.rows, index)
 
 
-def sum_expanded(maps: Sequence[RegionalMap], parts: Iterable[Tensor], layouts: Sequence[tuple] | None = None) -> Tensor:
+def sum_expanded(maps: Sequence[AggregatedMap], parts: Iterable[Tensor], layouts: Sequence[tuple] | None = None) -> Tensor:
     """What is computed from each map at its own resolution, summed up: [N, h_o, w_o, ...].
 
     Maps of one layout are added before they are repeated.
 
     Args:
         parts: for each map a new tensor [N, h', w', ...], which may be changed here; best a generator, so that few exist at once.
-        layouts: :meth:`RegionalMap.layout` of each map, if known already.
+        layouts: :meth:`AggregatedMap.layout` of each map, if known already.
     """
-    sums: dict[tuple, tuple[RegionalMap, Tensor]] = {}
+    sums: dict[tuple, tuple[AggregatedMap, Tensor]] = {}
     for m, part, layout in zip(maps, parts, layouts or [m.layout() for m in maps], strict=True):
         sums[layout] = (m, sums[layout][1].add_(part) if layout in sums else part)
     total, *others = (m.expand(part) for m, part in sums.values())
@@ -146,50 +146,50 @@ def sum_expanded(maps: Sequence[RegionalMap], parts: Iterable[Tensor], layouts: 
 
 
 class RegionalFeatures:
-    """f_{1:L}(x) of a batch of images, kept as one :class:`RegionalMap` a layer.
+    """f_{1:L}(x) of a batch of images, kept as one :class:`AggregatedMap` a layer.
 
     Attributes:
-        maps: layer number -> map.
+        aggregated: layer number -> phi-bar_l.
         shape: (h_o, w_o).
     """
 
-    def __init__(self, maps: dict[int, RegionalMap], shape: tuple[int, int]) -> None:
-        self.maps = maps
+    def __init__(self, aggregated: dict[int, AggregatedMap], shape: tuple[int, int]) -> None:
+        self.aggregated = aggregated
         self.shape = shape
 
     def __len__(self) -> int:
-        return next(iter(self.maps.values())).data.shape[0]
+        return next(iter(self.aggregated.values())).data.shape[0]
 
     @property
     def c_o(self) -> int:
         """Dimension of a regional feature, Eq. 3."""
-        return sum(m.data.shape[-1] for m in self.maps.values())
+        return sum(m.data.shape[-1] for m in self.aggregated.values())
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(m.data.numel() * m.data.element_size() for m in self.maps.values())
+        return sum(m.data.numel() * m.data.element_size() for m in self.aggregated.values())
 
     def select(self, layers: Sequence[int]) -> RegionalFeatures:
         """The features of a subset of the layers; nothing is copied."""
-        return RegionalFeatures({layer: self.maps[layer] for layer in layers}, self.shape)
+        return RegionalFeatures({layer: self.aggregated[layer] for layer in layers}, self.shape)
 
     def take(self, images: Tensor | slice) -> RegionalFeatures:
         """The features of some of the images (a slice copies nothing)."""
-        return RegionalFeatures({k: RegionalMap(m.data[images], m.rows, m.cols) for k, m in self.maps.items()}, self.shape)
+        return RegionalFeatures({k: replace(m, data=m.data[images]) for k, m in self.aggregated.items()}, self.shape)
 
     def to(self, dtype: torch.dtype) -> RegionalFeatures:
         """The features in another precision (nothing is copied if it is theirs)."""
-        return RegionalFeatures({k: RegionalMap(m.data.to(dtype), m.rows, m.cols) for k, m in self.maps.items()}, self.shape)
+        return RegionalFeatures({k: replace(m, data=m.data.to(dtype)) for k, m in self.aggregated.items()}, self.shape)
 
     def crop(self, rows: tuple[int, int], cols: tuple[int, int]) -> RegionalFeatures:
         """The features of a part of each image, from (including) and to (excluding) a row and a column; nothing is copied."""
-        maps = {k: m.crop(*rows, axis=1).crop(*cols, axis=2) for k, m in self.maps.items()}
-        return RegionalFeatures(maps, (rows[1] - rows[0], cols[1] - cols[0]))
+        cropped = {k: m.crop(*rows, axis=1).crop(*cols, axis=2) for k, m in self.aggregated.items()}
+        return RegionalFeatures(cropped, (rows[1] - rows[0], cols[1] - cols[0]))
 
     def dense(self) -> Tensor:
         """Eq. 3 written out: [N, h_o, w_o, c_o], channels innermost; ``.permute(0, 3, 1, 2)`` is the paper's shape."""
-        return torch.cat([m.expand() for m in self.maps.values()], dim=-1)
+        return torch.cat([m.expand() for m in self.aggregated.values()], dim=-1)
 
     def at(self, images: Tensor, positions: Tensor) -> Tensor:
         """Regional features at given places.
@@ -203,7 +203,7 @@ class RegionalFeatures:
         """
         i, j = positions // self.shape[1], positions % self.shape[1]
         parts = []
-        for m in self.maps.values():
+        for m in self.aggregated.values():
             rows = i if m.rows is None else m.rows[i]
             cols = j if m.cols is None else m.cols[j]
             parts.append(m.data[images, rows, cols])
@@ -213,8 +213,8 @@ class RegionalFeatures:
     def concatenate(batches: Sequence[RegionalFeatures]) -> RegionalFeatures:
         """The features of several batches of images as one."""
         first = batches[0]
-        maps = {k: RegionalMap(torch.cat([b.maps[k].data for b in batches]), m.rows, m.cols) for k, m in first.maps.items()}
-        return RegionalFeatures(maps, first.shape)
+        joined = {k: replace(m, data=torch.cat([b.aggregated[k].data for b in batches])) for k, m in first.aggregated.items()}
+        return RegionalFeatures(joined, first.shape)
 
 
 class Generator:
@@ -241,7 +241,7 @@ class Generator:
             raise DFRError(f"kernel: {self.kernel} exceeds the image of {h} x {w} pixels; choose a smaller mean filter")
         return (h - self.kernel) // self.stride + 1, (w - self.kernel) // self.stride + 1
 
-    def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> RegionalMap:
+    def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> AggregatedMap:
         """phi_l [N, c_l, h_l, w_l] -> phi-bar_l (Eq. 1 and 2 in one)."""
         args = (self.kernel, self.stride, self.interpolation, phi.device)
         vertical, horizontal = (_axis(n, size, *args) for n, size in zip(phi.shape[-2:], image_size, strict=True))
@@ -251,7 +251,7 @@ class Generator:
             x = _apply(_apply(phi, vertical, 2), horizontal, 3)
         rows = vertical.index if vertical.upsamples else None
         cols = horizontal.index if horizontal.upsamples else None
-        return RegionalMap(x.permute(0, 2, 3, 1).contiguous(), rows, cols)
+        return AggregatedMap(x.permute(0, 2, 3, 1).contiguous(), rows, cols)
 
     def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
         """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG.feature_maps`."""
@@ -260,7 +260,7 @@ class Generator:
 
 
 def _apply(x: Tensor, axis: _Axis, dim: int) -> Tensor:
-    """A along one axis of [N, c, h, w]; a copy that enlarges is left to the reader (RegionalMap)."""
+    """A along one axis of [N, c, h, w]; a copy that enlarges is left to the reader (AggregatedMap)."""
     if axis.upsamples:
         return x
     if axis.index is not None:

@@ -1,4 +1,4 @@
-"""Scoring and segmentation (Section III-D, Eq. 5)."""
+"""Scoring and segmentation (Section III-D, Eq. 5): what any method does with its scores."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import DFRError
-from .methods.cae import CAE
-from .regional import RegionalFeatures, sum_expanded
-
-#: Positions scored at once on CPU: few enough that what passes between the layers stays in the cache.
-STRIP = 1024
 
 
 def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
@@ -28,44 +23,6 @@ def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
     """
     difference = f - reconstruction
     return difference.square().mean(-1) if score == "squared" else torch.linalg.vector_norm(difference, dim=-1)
-
-
-def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", strip: int | None = None) -> Tensor:
-    """Eq. 5 for whole images, without writing f(x) or its reconstruction out.
-
-    Equal to ``residual(f, cae(f))``. The first layer is linear, so each map goes through its part of it at
-    its own resolution before being repeated; the error is summed map by map, strip by strip.
-
-    Args:
-        cae: in evaluation mode.
-        features: of N images.
-        strip: positions at once; None: :data:`STRIP` on CPU, an image on CUDA.
-
-    Returns:
-        Anomaly maps at the features' resolution, A(x): [N, h_o, w_o].
-    """
-    (first_weight, first_bias), *middle, (last_weight, last_bias) = cae.linear_layers()
-    widths = [m.data.shape[-1] for m in features.maps.values()]
-    first = first_weight.split(widths, dim=1)
-    last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
-    layouts = [m.layout() for m in features.maps.values()]
-    h_o, w_o = features.shape
-    band = max(1, (strip or STRIP) // w_o) if strip or not first_weight.is_cuda else h_o
-    scores = torch.empty((len(features), h_o, w_o), device=first_weight.device)
-    for n in range(len(features)):
-        image = list(features.take(slice(n, n + 1)).to(first_weight.dtype).maps.values())
-        for top in range(0, h_o, band):
-            maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
-            parts = (F.linear(m.data, weight) for m, weight in zip(maps, first, strict=True))
-            hidden = sum_expanded(maps, parts, layouts).add_(first_bias).relu_()
-            for number, (weight, bias) in enumerate(middle, start=2):
-                hidden = F.linear(hidden, weight, bias)
-                hidden = hidden if number == 3 else hidden.relu_()
-            error = 0
-            for m, (weight, bias) in zip(maps, last, strict=True):
-                error = error + F.linear(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
-            scores[n, top : top + band] = error[0]
-    return scores / cae.c_o if score == "squared" else scores.sqrt_()
 
 
 def upsample(scores: Tensor, image_size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
@@ -87,10 +44,19 @@ def threshold(scores: Tensor, fpr: float) -> float:
     Raises:
         DFRError: ``fpr`` outside [0, 1), no scores, or NaN among them.
     """
+    return float(normal_tail(scores, fpr)[-1])
+
+
+def normal_tail(scores: Tensor, fpr: float) -> Tensor:
+    """The highest normal scores, falling, down to the threshold for ``fpr``, which is the last: [allowed pixels + 1].
+
+    The thresholds for all smaller rates stand in it, each at its :func:`allowed_pixels`. Arguments and errors are those
+    of :func:`threshold`.
+    """
     allowed = allowed_pixels(scores.numel(), fpr)
     if torch.isnan(scores).any():
         raise DFRError("scores: NaN among the normal scores; look at the training images and the loss curve")
-    return float(scores.flatten().topk(allowed + 1).values[-1])
+    return scores.flatten().topk(allowed + 1).values
 
 
 def allowed_pixels(n: int, fpr: float) -> int:

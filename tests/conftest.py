@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import settings as hypothesis_settings
 
+from dfr_core.files import load_tensors, save_tensors
 from dfr_core.settings import Settings
 
 torch.set_num_threads(1)  # the tensors here are tiny, and sums in one order give one result
@@ -36,6 +37,14 @@ def make_images(n: int, side: int = 64, seed: int = 0) -> torch.Tensor:
     fine = torch.from_numpy(random.normal(size=(n, 3, side, side)).astype(np.float32))
     smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
     return (128 + 40 * smooth + 8 * fine).clamp(0, 255).to(torch.uint8)
+
+
+def rewritten(file, target, drop=(), tensors=None, **about):
+    """A safetensors file without some of its tensors, with others, with other words (None: without them)."""
+    old_tensors, old_about = load_tensors(file)
+    kept = {name: value for name, value in (old_tensors | (tensors or {})).items() if name not in drop}
+    save_tensors(target, kept, {name: value for name, value in (old_about | about).items() if value is not None})
+    return target
 
 
 @pytest.fixture(scope="session")

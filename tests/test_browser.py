@@ -85,7 +85,8 @@ THRESHOLD = f"""{DETECTOR}
 from dfr_core.widgets import threshold as widget
 
 detector = fit()
-widget.build(detector.maps(train).numpy(), images, detector.maps(test).numpy(), masks.numpy(), names, first=len(test) - 1)
+normal, maps = detector.anomaly_map(train), detector.anomaly_map(test)
+widget.build(normal, images, maps, masks.numpy(), names, first=len(test) - 1)
 """
 
 HAND_MADE = """

@@ -74,9 +74,9 @@ def test_start_prints_the_banner_and_silences_the_bars(capsys, monkeypatch):
         assert course.start(3) is edition("quick")
         assert plt.rcParams["figure.dpi"] == course.STYLE["figure.dpi"]
     assert capsys.readouterr().out == f"Notebook 3 · {edition('quick').banner()}\n"
-    from dfr_core.methods.dfr import _bar
+    from dfr_core.methods.train import ProgressBar
 
-    bar = _bar(True)
+    bar = ProgressBar("training the CAE", True)
     assert bar.bar.disable
     monkeypatch.delenv(course.QUIET_VARIABLE)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dfr_core import DFR
 from dfr_core.extract import Extractor
-from dfr_core.methods.projected import ProjectedCAE, ProjectedFeatures, Projection
+from dfr_core.methods.projected import Projected, ProjectedFeatures, Projection
 from dfr_core.regional import Generator
 from dfr_core.scoring import residual
 from dfr_core.settings import Settings
@@ -32,7 +32,7 @@ def test_score_is_the_error_of_the_whole_feature(components, score, batch_norm, 
     features = random_features(seed)
     f = features.dense()
     projection = Projection.fit(f.reshape(-1, 9), components)
-    model = ProjectedCAE(projection, max(1, components // 2), Settings(batch_norm=batch_norm)).eval()
+    model = Projected(projection, max(1, components // 2), Settings(batch_norm=batch_norm)).eval()
     with torch.no_grad():
         rows = projection(features)
         z, outside = rows[..., :-1], rows[..., -1]
@@ -44,8 +44,8 @@ def test_score_is_the_error_of_the_whole_feature(components, score, batch_norm, 
         assert torch.allclose(outside, (energy - z.square().sum(-1)).clamp(min=0), atol=1e-4)
         if components == 9:
             assert outside.max() <= 1e-4 * energy.max()
-        expected = residual(f, model.reconstruct(f), score)
-        assert torch.allclose(model.error(rows, score), expected, rtol=1e-3, atol=1e-3)
+        expected = residual(f, model(f), score)
+        assert torch.allclose(model.errors(rows, score), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_basis_is_pcas():
@@ -79,16 +79,16 @@ def test_training_source_hands_out_rows():
 
 @pytest.mark.parametrize("hidden, outer", [("table-viii", 12 + 5), ("released", 12 + 2 * 5)])
 def test_small_cae_has_table_viiis_layers_the_outer_ones_twice_as_wide(hidden, outer):
-    model = ProjectedCAE(Projection(40, 12), 5, Settings(hidden=hidden))
+    model = Projected(Projection(40, 12), 5, Settings(hidden=hidden))
     assert [weight.shape[0] for weight, _ in model.cae.linear_layers()] == [outer, 10, 5, 10, outer, 12]
 
 
 def test_gradient_of_a_perfect_reconstruction_is_finite():
     projection = Projection(4, 2)
-    model = ProjectedCAE(projection, 1, Settings())
+    model = Projected(projection, 1, Settings())
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    model.error(torch.zeros(3, 3), "l2").sum().backward()
+    model.errors(torch.zeros(3, 3), "l2").sum().backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
@@ -101,7 +101,7 @@ def test_projected_detector_end_to_end(tiny, images, odd_images, tmp_path, initi
     features = Extractor(s, torch.device("cpu"))(odd_images[0])
     f = features.dense()
     expected = residual(f, detector.reconstruct(f), score)
-    assert torch.allclose(detector.regional_map(features), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+    assert torch.allclose(detector.regional_anomaly_map(features), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
     detector.save(tmp_path / "model.safetensors")
     loaded = DFR.load(tmp_path / "model.safetensors", device="cpu")
     assert np.array_equal(loaded.anomaly_map(odd_images[0]), detector.anomaly_map(odd_images[0]))
@@ -114,4 +114,5 @@ def test_more_components_than_channels_are_all_of_them(tiny, images):
     assert detector.model.projection.basis.shape == (detector.c_o_, detector.c_o_)
     f = detector.extractor(images[:1]).dense()
     expected = residual(f, detector.reconstruct(f))
-    assert torch.allclose(detector.regional_map(detector.extractor(images[:1])), expected, rtol=1e-3, atol=1e-3 * float(expected.max()))
+    found = detector.regional_anomaly_map(detector.extractor(images[:1]))
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.max()))

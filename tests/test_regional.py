@@ -94,7 +94,7 @@ def test_fast_equals_literal(configuration):
     assert torch.equal(apart.dense(), dense)
     last = [len(maps)]
     assert torch.equal(features.select(last).dense(), dense[..., -maps[-1][1].shape[1] :])
-    for m in features.maps.values():
+    for m in features.aggregated.values():
         assert m.expand().shape[:3] == (n, *features.shape)
         assert torch.equal(m.expand(2 * m.data), 2 * m.expand())  # what is linear in the map may be done before repeating
 
@@ -126,7 +126,7 @@ def test_default_setting_holds_each_map_at_its_own_or_the_regional_size():
     network = VGG(architecture("vgg19"), width=0.02)
     network.stack.apply(lambda m: torch.nn.init.constant_(m.weight, 0.01) if hasattr(m, "weight") else None)
     features = Generator()(network.feature_maps(torch.full((1, 3, 256, 256), 7, dtype=torch.uint8), tuple(range(1, 17))), (256, 256))
-    sides = [m.data.shape[1] for m in features.maps.values()]
+    sides = [m.data.shape[1] for m in features.aggregated.values()]
     assert sides == [64] * 8 + [32] * 4 + [16] * 4
     assert features.nbytes == sum(4 * c * side**2 for c, side in zip(network.architecture.channels(0.02), sides))
     assert features.nbytes < 0.6 * features.dense().numel() * 4
@@ -157,7 +157,7 @@ def test_nothing_of_image_size_is_allocated(monkeypatch):
 def test_sum_of_maps_is_the_sum_of_what_they_are_repeated_to(sides, interpolation):
     generator = torch.Generator().manual_seed(0)
     maps = [(k, torch.randn(2, 3, side, side, generator=generator, dtype=torch.float64)) for k, side in enumerate(sides)]
-    features = list(Generator(2, 2, interpolation)(maps, (32, 32)).maps.values())
+    features = list(Generator(2, 2, interpolation)(maps, (32, 32)).aggregated.values())
     expected = sum(2 * m.expand() for m in features)
     assert torch.allclose(sum_expanded(features, (2 * m.data for m in features)), expected, rtol=0, atol=1e-12)
     cropped = [m.crop(3, 11) for m in features]  # as a strip of the whole, with the whole's layouts

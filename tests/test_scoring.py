@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dfr_core import scoring
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
+from dfr_core.methods.whole import regional_scores
 from dfr_core.regional import Generator
 from dfr_core.settings import INTERPOLATIONS
 
@@ -59,7 +60,7 @@ def test_strips_equal_equation_5(size, shifts, kernel, stride, interpolation, n,
     with torch.inference_mode():
         f = features.dense()
         expected = scoring.residual(f, cae(f), score)
-        found = scoring.regional_scores(cae, features, score, strip)
+        found = regional_scores(cae, features, score, strip)
     assert found.shape == (n, *features.shape)
     error = float(((found - expected).abs() / expected.abs().max().clamp(min=1e-6)).max())
     largest["error"] = max(largest["error"], error)
@@ -81,7 +82,7 @@ def test_a_perfect_reconstruction_scores_zero():
                 torch.nn.init.eye_(module.weight)
                 module.bias.zero_()
         features = Generator(2, 2)([(1, torch.rand(1, 2, 8, 8))], (8, 8))
-        assert torch.equal(scoring.regional_scores(cae.eval(), features), torch.zeros(1, 4, 4))
+        assert torch.equal(regional_scores(cae.eval(), features), torch.zeros(1, 4, 4))
 
 
 # ---- thresholds --------------------------------------------------------------------------------------

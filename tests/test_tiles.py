@@ -57,8 +57,8 @@ def test_images_that_cannot_be_cut_are_scored_in_one_piece(change):
 def test_maps_of_a_detector_do_not_depend_on_the_tile(tiny, images, projection, monkeypatch):
     detector = DFR(replace(tiny, projection=projection), device="cpu", progress=False).fit(images)
     large = make_images(1, 192)
-    whole = detector.maps(large)
+    whole = detector.anomaly_tensor(large)
     original = Extractor.tiles
     monkeypatch.setattr(Extractor, "tiles", lambda self, size, tile=0: original(self, size, 64))
     assert len(detector.extractor.tiles((192, 192))[0]) == 3
-    torch.testing.assert_close(detector.maps(large), whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(detector.anomaly_tensor(large), whole, rtol=1e-4, atol=1e-5)

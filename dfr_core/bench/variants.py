@@ -18,8 +18,9 @@ from torch import Tensor
 from .. import scoring
 from ..errors import DFRError
 from ..extract import Extractor
-from ..methods.cae import CAE
-from ..methods.projected import ProjectedCAE, Projection
+from ..methods.cae import WITHOUT_RELU
+from ..methods.projected import Projected, Projection
+from ..methods.whole import Whole
 from ..regional import literal_features
 from ..settings import Settings
 from .tools import PeakMemory
@@ -56,11 +57,11 @@ class Variants:
         self.extractor = Extractor(self.settings, device)
         self.c_o = self.settings.architecture.feature_dimension(layers, width)
         c_d = min(c_d, self.c_o)
-        self.cae = CAE(self.c_o, c_d).to(device).eval() if exact else None
+        self.whole = Whole(self.c_o, c_d, self.settings).to(device).eval() if exact else None
         projection = Projection(self.c_o, min(COMPONENTS, self.c_o))
         orthonormal, _ = torch.linalg.qr(torch.randn(self.c_o, len(projection.basis), generator=torch.Generator().manual_seed(0)))
         projection.basis.copy_(orthonormal.T)
-        self.projected_cae = ProjectedCAE(projection, min(c_d, len(projection.basis)), self.settings).to(device).eval()
+        self.small = Projected(projection, min(c_d, len(projection.basis)), self.settings).to(device).eval()
         self.images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)).to(
             device
         )
@@ -99,19 +100,19 @@ class Variants:
 
     def score(self):
         """Exact anomaly maps at image size."""
-        return self._upsampled(lambda f: scoring.regional_scores(self.cae, f))
+        return self._upsampled(lambda f: self.whole.errors(f, "l2"))
 
     def projected(self):
         """The extension's anomaly maps at image size."""
-        return self._upsampled(lambda f: self.projected_cae.error(self.projected_cae.projection(f), "l2"))
+        return self._upsampled(lambda f: self.small.errors(self.small.compact(f), "l2"))
 
     def literal_score(self):
         """Eq. 1 to 5 to the letter, the autoencoder as 1 x 1 convolutions."""
         f = self.literal_features()
         hidden = f
-        for number, (weight, bias) in enumerate(self.cae.linear_layers(), start=1):
+        for number, (weight, bias) in enumerate(self.whole.linear_layers(), start=1):
             hidden = F.conv2d(hidden, weight[:, :, None, None], bias)
-            hidden = hidden if number in (3, 6) else hidden.relu_()
+            hidden = hidden if number in WITHOUT_RELU else hidden.relu_()
         return scoring.upsample(torch.linalg.vector_norm(f - hidden, dim=1), self.size)
 
     def _upsampled(self, score) -> Tensor:

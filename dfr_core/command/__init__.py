@@ -123,7 +123,7 @@ def _score(args: argparse.Namespace) -> int:
     batch = detector.extractor.batch
     for start in range(0, len(paths), batch):
         images = load_images(paths[start : start + batch], detector.settings.image_size)
-        maps = detector.maps(images).cpu().numpy()
+        maps = detector.anomaly_tensor(images).cpu().numpy()
         for path, name, image, scores in zip(paths[start:], names[start:], images, maps, strict=False):
             written = write_pictures(out, name, to_image(image), scores, threshold)
             score = float(scores.max())
@@ -175,7 +175,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     import torch
 
     from ..data.arrays import as_labelled
-    from ..methods.dfr import evaluation
+    from ..metrics import evaluation
 
     detector = _load(args)
     threshold = detector.threshold(args.fpr)
@@ -184,7 +184,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if not masks.any():
         raise DFRError(f"{args.data}: no anomalous pixel in its test images, so there is nothing to measure; add anomalous test images")
     started = time.perf_counter()
-    maps = detector.maps(images)
+    maps = detector.anomaly_tensor(images)
     if maps.is_cuda:
         torch.cuda.synchronize(maps.device)
     seconds = time.perf_counter() - started
@@ -444,7 +444,7 @@ def _check_model_target(path: Path) -> None:
     if not path.exists():
         return
     from ..files import load_tensors
-    from ..methods.dfr import FORMAT
+    from ..methods.base import FORMAT
 
     with suppress(DFRError):
         if load_tensors(path)[1].get("format") == FORMAT:

@@ -25,8 +25,10 @@ from ..data import Category, available, load_category, statistics
 from ..device import arithmetic, load_average, memory_budget, pick_device
 from ..editions import Edition
 from ..extract import Extractor, feature_source
-from ..methods.cae import CAE
-from ..methods.dfr import DFR, evaluation, versions
+from ..methods.base import versions
+from ..methods.dfr import DFR
+from ..methods.whole import Whole
+from ..metrics import evaluation
 from ..receptive_field import conv_fields, regional_field
 from ..records import Record, Store, code_version, file_fingerprint, key_of
 from ..regional import axis_operator
@@ -223,7 +225,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
         detector.fit_features(train_source.select(settings.layer_numbers), data, size, checkpoint=keep)
         fitted = time.perf_counter()
         test = test_source.select(settings.layer_numbers)
-        regional = torch.cat([detector.regional_map(batch) for batch in test.batches()])
+        regional = torch.cat([detector.regional_anomaly_map(batch) for batch in test.batches()])
         maps = scoring.upsample(regional, size, settings.map_interpolation)
         result = evaluation(maps, masks.to(maps.device))
         good = [k for k, sample in enumerate(category.test) if sample.defect == "good"]
@@ -318,7 +320,7 @@ def _pipeline(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[
         features = detector.extractor.generator(maps.items(), size)
         dense = features.dense()
         reconstruction = detector.reconstruct(dense)
-        regional = detector.regional_map(features)
+        regional = detector.regional_anomaly_map(features)
         anomaly = scoring.upsample(regional, size, settings.map_interpolation)[0]
     arrays = {"image": image[0].permute(1, 2, 0).numpy(), "mask": masks[k].numpy()}
     offset = 0
@@ -332,7 +334,7 @@ def _pipeline(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[
             best = phi[:, strongest[:1]]
             arrays[f"phi_{layer}"] = phi[0, strongest].cpu().numpy()
             arrays[f"aligned_{layer}"] = torch.nn.functional.interpolate(best, size=size, mode="nearest")[0, 0].cpu().numpy()
-            arrays[f"aggregated_{layer}"] = features.maps[layer].expand()[0, :, :, strongest[0]].cpu().numpy()
+            arrays[f"aggregated_{layer}"] = features.aggregated[layer].expand()[0, :, :, strongest[0]].cpu().numpy()
             slices.append(offset + int(strongest[0]))
         offset += phi.shape[1]
         args = (settings.kernel, settings.stride, settings.interpolation)
@@ -371,12 +373,12 @@ def _speed(lab: Laboratory, about: dict[str, Any], wanted: list) -> Iterator[tup
     c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
     torch.set_num_threads(os.cpu_count() or 1)  # alone on the machine
     detector = DFR(settings, device=lab.device, progress=False)
-    detector.adopt(CAE(c_o, c_d, settings.hidden, settings.batch_norm, settings.seed))
+    detector.adopt(Whole(c_o, c_d, settings))
     image = torch.zeros(1, 3, settings.image_size, settings.image_size, dtype=torch.uint8)
     times = []
     for _ in range(13):
         started = time.perf_counter()
-        detector.maps(image).cpu()  # reading the map back waits for the device
+        detector.anomaly_tensor(image).cpu()  # reading the map back waits for the device
         times.append(time.perf_counter() - started)
     seconds = float(np.median(times[3:]))
     more = {

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import DFRError
 
+#: The layers of Table VIII that no ReLU follows: the code and the reconstruction.
+WITHOUT_RELU = (3, 6)
 #: Of :meth:`CAE.solve_last_layer`: rounds of reweighting, and how strongly a change is held back where the samples say little.
 _ROUNDS, _RIDGE = 2, 1e-4
 
@@ -51,7 +53,7 @@ class CAE(nn.Module):
             c_in = c_o
             for number, c_out in enumerate(layer_widths(c_o, c_d, hidden, widening), start=1):
                 stack.append(nn.Linear(c_in, c_out))
-                if number not in (3, 6):
+                if number not in WITHOUT_RELU:
                     stack += [nn.BatchNorm1d(c_out), nn.ReLU()] if batch_norm else [nn.ReLU()]
                 c_in = c_out
         self.stack = nn.Sequential(*stack)
@@ -59,6 +61,21 @@ class CAE(nn.Module):
     def forward(self, f: Tensor) -> Tensor:
         """f [..., c_o] -> its reconstruction f-hat of the same shape."""
         return self.stack(f.reshape(-1, self.c_o)).view(f.shape)
+
+    def initialise(self, how: str, samples: Tensor, outside: Tensor | None = None, loss: str = "l2") -> None:
+        """Set the first weights from a sample of what is to be reconstructed.
+
+        Args:
+            how: ``"default"`` (they stay torch's), ``"centred"`` (:meth:`centre`), or ``"pca"`` (:meth:`start_from_pca`,
+                then :meth:`solve_last_layer`).
+            samples: [n, c_o].
+            outside, loss: see :meth:`solve_last_layer`.
+        """
+        if how == "centred":
+            self.centre(samples)
+        elif how == "pca":
+            self.start_from_pca(samples)
+            self.solve_last_layer(samples, outside, loss)
 
     @torch.no_grad()
     def centre(self, samples: Tensor) -> None:

@@ -16,10 +16,14 @@ them: what a ReLU network can do beyond PCA it does with the units it has to spa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..device import full_precision
+from ..extract import FeaturesOfImages
 from ..regional import RegionalFeatures, sum_expanded
 from ..settings import Settings
 from .cae import CAE
@@ -56,7 +60,7 @@ class Projection(nn.Module):
 
     def forward(self, features: RegionalFeatures) -> Tensor:
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
-        maps = list(features.to(self.mean.dtype).maps.values())
+        maps = list(features.to(self.mean.dtype).aggregated.values())
         widths = [m.data.shape[-1] for m in maps]
         layouts = [m.layout() for m in maps]
         parts = (F.linear(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True))
@@ -73,29 +77,72 @@ class Projection(nn.Module):
         return z, (f.square().sum(-1) - z.square().sum(-1)).clamp(min=0)
 
 
-class ProjectedCAE(nn.Module):
-    """A projection and the small CAE in its subspace."""
+class Projected(nn.Module):
+    """A projection and the small CAE in its subspace, a :class:`~dfr_core.methods.reconstructors.Reconstructor`.
+
+    Its compact form of features are the rows [N, h_o, w_o, K + 1] that :class:`Projection` makes of them.
+
+    Args:
+        projection: its K components.
+        c_d: latent dimension.
+        settings: hidden widths, batch normalisation and seed are read from it.
+    """
 
     def __init__(self, projection: Projection, c_d: int, settings: Settings) -> None:
         super().__init__()
         self.projection = projection
         self.cae = CAE(len(projection.basis), c_d, settings.hidden, settings.batch_norm, settings.seed, widening=WIDENING)
+        self.c_o, self.c_d = projection.mean.numel(), c_d
 
-    def squared_error(self, rows: Tensor) -> Tensor:
-        """[..., K + 1] -> squared error of the whole feature, [...]."""
-        z, outside = rows[..., :-1], rows[..., -1]
-        return (z - self.cae(z)).square().sum(-1) + outside
+    @classmethod
+    def from_samples(cls, samples: Tensor, c_d: int, settings: Settings) -> Projected:
+        """Untrained, projection and first weights from regional features [n, c_o], on their device; c_d is at most K."""
+        projection = Projection.fit(samples, settings.projection, settings.seed)
+        self = cls(projection, min(c_d, len(projection.basis)), settings).to(samples.device)
+        self.cae.initialise(settings.initialisation, *projection.split(samples), settings.loss)
+        return self
 
-    def reconstruct(self, f: Tensor) -> Tensor:
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], c_o: int, c_d: int, settings: Settings) -> Projected:
+        """As it was saved.
+
+        Raises:
+            KeyError, RuntimeError: the tensors are not those of such a network.
+        """
+        self = cls(Projection(c_o, len(state["projection.basis"])), c_d, settings)
+        self.load_state_dict(state)
+        return self
+
+    def forward(self, f: Tensor) -> Tensor:
         """Features [..., c_o] -> their reconstruction in the subspace, of the same shape."""
         mean, basis = self.projection.mean, self.projection.basis
         return mean + self.cae((f - mean) @ basis.T) @ basis
 
-    def error(self, rows: Tensor, kind: str) -> Tensor:
-        """Eq. 5 (or the mean squared error, ``kind="squared"``) from projected rows."""
-        squared = self.squared_error(rows)
+    def training_source(self, source: FeaturesOfImages) -> ProjectedFeatures:
+        """Everything projected once: K + 1 numbers a position."""
+        with torch.inference_mode():
+            parts = [self.compact(batch) for batch in source.batches()]
+        return ProjectedFeatures(torch.cat(parts))  # joined outside inference mode, they may take part in autograd
+
+    def compact(self, features: RegionalFeatures) -> Tensor:
+        """Their rows: [N, h_o, w_o, K + 1]."""
+        with full_precision(self.projection.mean.device):
+            return self.projection(features)
+
+    def loss(self, rows: Tensor, kind: str) -> Tensor:
+        """Eq. 4 of the whole features behind rows [M, K + 1], a scalar."""
+        return self.errors(rows, kind).mean()
+
+    def errors(self, compact: Tensor, kind: str) -> Tensor:
+        """Eq. 5 (or the mean squared error, ``kind="squared"``) of the whole features behind rows [..., K + 1]: [...]."""
+        z, outside = compact[..., :-1], compact[..., -1]
+        squared = (z - self.cae(z)).square().sum(-1) + outside
         # The floor keeps the gradient of the root finite where the error is zero.
-        return squared / self.projection.mean.numel() if kind == "squared" else squared.clamp(min=1e-12).sqrt()
+        return squared / self.c_o if kind == "squared" else squared.clamp(min=1e-12).sqrt()
+
+    def architecture(self) -> list[str]:
+        """The small CAE's layers in the words of Table VIII."""
+        return self.cae.architecture()
 
 
 class ProjectedFeatures:
@@ -112,6 +159,6 @@ class ProjectedFeatures:
         flat = self.data.flatten(1, 2)
         return flat[images].flatten(0, 1) if positions is None else flat[images[:, None], positions].flatten(0, 1)
 
-    def scores(self, model: ProjectedCAE, kind: str) -> Tensor:
-        """Anomaly maps of the images it holds: [N, h_o, w_o]."""
-        return torch.stack([model.error(image, kind) for image in self.data])
+    def batches(self) -> Iterator[Tensor]:
+        """The rows of the images in order, one image at a time: [1, h_o, w_o, K + 1]."""
+        return iter(self.data.split(1))

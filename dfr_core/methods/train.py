@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from ..device import full_precision
 from ..errors import DFRError
@@ -39,6 +41,9 @@ class FeatureSource(Protocol):
     def rows(self, images: Tensor, positions: Tensor | None) -> Tensor:
         """Features of images [B] at positions [B, P] (None: all), flattened to [B * P, ...]."""
 
+    def batches(self) -> Iterator[Any]:
+        """The features of all images in order, a few images at a time."""
+
 
 @dataclass
 class Progress:
@@ -47,6 +52,30 @@ class Progress:
     step: int
     steps: int
     loss: float
+
+
+class ProgressBar:
+    """A progress bar with loss and time left, in the terminal or a notebook; entered, it is a callback for :func:`train`.
+
+    Args:
+        what: is going on, in the caller's words.
+        shown: False: nothing is drawn.
+    """
+
+    def __init__(self, what: str, shown: bool) -> None:
+        shown = shown and not os.environ.get("DFR_QUIET")  # the notebooks of the course set it
+        self.bar = tqdm(desc=what, unit="step", disable=not shown, leave=False)
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        return self._tell
+
+    def _tell(self, progress: Progress) -> None:
+        self.bar.total = progress.steps
+        self.bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+        self.bar.update(progress.step - self.bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
 
 
 @dataclass

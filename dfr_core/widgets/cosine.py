@@ -20,7 +20,7 @@ SEEN = (86, 180, 233)  # sky blue, as what the method says elsewhere
 
 def prepare(features: RegionalFeatures) -> dict[int, np.ndarray]:
     """The regional features of the first image, one array a layer: float32 [h_o, w_o, c_l]."""
-    return {layer: m.expand()[0].cpu().numpy() for layer, m in features.maps.items()}
+    return {layer: m.expand()[0].cpu().numpy() for layer, m in features.aggregated.items()}
 
 
 def centred(maps: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:

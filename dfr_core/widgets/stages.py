@@ -107,14 +107,14 @@ def measure(detector, image, repeats: int = 3) -> dict[str, float]:
     """Seconds of the stages on this machine, the best of some runs.
 
     Args:
-        detector: a fitted :class:`dfr_core.DFR` whose model is a CAE.
+        detector: a fitted :class:`dfr_core.DFR`.
         image: uint8 tensor [1, 3, h, w].
     """
     import time
 
     import torch
 
-    from ..scoring import regional_scores, upsample
+    from ..scoring import upsample
 
     extractor, best = detector.extractor, {}
     size = tuple(image.shape[-2:])
@@ -131,7 +131,7 @@ def measure(detector, image, repeats: int = 3) -> dict[str, float]:
         for _ in range(repeats):
             maps = clock("VGG19", lambda: list(extractor.backbone.feature_maps(image, extractor.layers, extractor.keep_padding)))
             features = clock("align and aggregate", lambda maps=maps: extractor.generator(maps, size))
-            scores = clock("autoencoder and score", lambda f=features: regional_scores(detector.model, f))
+            scores = clock("autoencoder and score", lambda f=features: detector.regional_anomaly_map(f))
             clock("upsample", lambda s=scores: upsample(s, size))
     return best
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..plotting import heat, side_by_side
+from ..scoring import allowed_pixels
 from .charts import GREY, INK, Axis, Chart, Curve, caption
 from .common import FunctionView, select, stops, view
 
@@ -32,7 +33,7 @@ def falling(scores: np.ndarray) -> np.ndarray:
 
 def limit_for(normal: np.ndarray, fpr: float) -> float:
     """The threshold T (III-D): at most a share ``fpr`` of the ``normal`` scores, sorted by :func:`falling`, exceeds it."""
-    return float(normal[min(len(normal) - 1, int(len(normal) * fpr * (1 + 1e-12)))])
+    return float(normal[allowed_pixels(len(normal), fpr)])
 
 
 def count(found: np.ndarray, mask: np.ndarray) -> Counts:

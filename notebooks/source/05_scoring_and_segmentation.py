@@ -42,8 +42,8 @@ train = category.load_train(settings.image_size)
 images, masks = category.load_test(settings.image_size)
 detector = DFR(settings).fit(train)
 
-normal = detector.maps(train).cpu()  # anomaly maps of the training images, [N, h, w]
-maps = detector.maps(images).cpu()  # and of the test images
+normal = detector.anomaly_tensor(train).cpu()  # anomaly maps of the training images, [N, h, w]
+maps = detector.anomaly_tensor(images).cpu()  # and of the test images
 defective = [k for k in range(len(masks)) if masks[k].any()]
 k = max(defective, key=lambda k: int(masks[k].sum()))  # the image with the largest defect
 print(
@@ -76,7 +76,7 @@ f = features.dense()[0]
 f, f_hat = f.cpu(), detector.reconstruct(f).cpu()
 A = score(f, f_hat)
 
-core = detector.regional_map(features)[0].cpu()
+core = detector.regional_anomaly_map(features)[0].cpu()
 verdict("the core's scores equal ours", torch.allclose(core, A, rtol=1e-3, atol=1e-4))
 print("f and f̂:", tuple(f.shape), "  A:", tuple(A.shape))
 

@@ -35,9 +35,9 @@ import torch
 from dfr_core import DFR
 from dfr_core.course import show, table, verdict
 from dfr_core.data import fingerprint
-from dfr_core.methods.dfr import evaluation
 from dfr_core.device import pick_device
 from dfr_core.extract import CachedFeatures, Extractor
+from dfr_core.metrics import evaluation
 from dfr_core.paper_numbers import GROWING, REFINING, TABLE_I, TABLE_II, TABLE_IV
 from dfr_core.plotting import heat, outline, to_image
 from dfr_core.regional import literal_features
@@ -106,7 +106,7 @@ def ablate(data, layers):
     numbers = chosen.layer_numbers
     detector = DFR(chosen, device=str(device)).use_extractor(extractor)
     detector.fit_features(CachedFeatures(train.select(numbers)), name, (size, size))
-    maps = upsample(detector.regional_map(test.select(numbers)), (size, size)).cpu()
+    maps = upsample(detector.regional_anomaly_map(test.select(numbers)), (size, size)).cpu()
     result = evaluation(maps, masks)
     return scales.Result(
         maps.numpy(), result["roc_auc"], result["pro_auc"], detector.c_o_, detector.c_d_
@@ -205,9 +205,9 @@ detector = DFR(replace(settings, layers="1:16"), device=str(device)).use_extract
 detector.fit_features(CachedFeatures(leather[0]), leather[4], (size, size))
 f = leather[1].take(slice(shown, shown + 1)).dense()
 error = (f - detector.reconstruct(f))[0].cpu().numpy()
-widths = [leather[1].maps[layer].data.shape[-1] for layer in range(1, 17)]
+widths = [leather[1].aggregated[layer].data.shape[-1] for layer in range(1, 17)]
 naive = np.sqrt((error**2).sum(-1))
-scored = detector.regional_map(leather[1].take(slice(shown, shown + 1)))[0].cpu().numpy()
+scored = detector.regional_anomaly_map(leather[1].take(slice(shown, shown + 1)))[0].cpu().numpy()
 verdict(
     "the error of the reconstruction is the anomaly map (Eq. 5)",
     np.allclose(naive, scored, rtol=1e-2, atol=1e-4),
@@ -305,7 +305,7 @@ verdict(
 paper_gain = TABLE_IV["textures", "pro_auc"][-1] - TABLE_IV["textures", "pro_auc"][0]
 paper_first = TABLE_IV["textures", "pro_auc"][1] - TABLE_IV["textures", "pro_auc"][0]
 print(f"paper, textures, PRO-AUC: {paper_gain:.3f} in all, {paper_first:.3f} with the first step")
-print("units a side of layer 12:", leather[1].maps[12].data.shape[1])
+print("units a side of layer 12:", leather[1].aggregated[12].data.shape[1])
 
 # %% [markdown]
 # ## Try it

@@ -36,8 +36,7 @@ import torch
 from dfr_core import DFR
 from dfr_core.backbones.weights import build_backbone
 from dfr_core.course import show, table, verdict
-from dfr_core.methods.dfr import evaluation
-from dfr_core.metrics import roc_auc
+from dfr_core.metrics import evaluation, roc_auc
 from dfr_core.paper_numbers import TABLE_V
 from dfr_core.plotting import heat, outline, to_image
 from dfr_core.backbones.architecture import architecture
@@ -355,7 +354,7 @@ def compare(name):
     images, (tests, truth) = data.load_train(size), data.load_test(size)
     frame = images.float().mean((0, 1)).numpy()[boundary.border_distance(size, size) < 8].mean()
     scores = {
-        mode: evaluation(fit(images, mode, "1:8").maps(tests).cpu(), truth)
+        mode: evaluation(fit(images, mode, "1:8").anomaly_tensor(tests).cpu(), truth)
         for mode in ("zeros", "reflect")
     }
     return frame, scores

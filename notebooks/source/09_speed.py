@@ -34,12 +34,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfr_core import DFR
 from dfr_core.backbones.architecture import architecture
+from dfr_core.course import show, table, verdict
 from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
-from dfr_core.course import show, table, verdict
 from dfr_core.paper_numbers import REFINING, TABLE_VI, TABLE_VI_DEVICE
 from dfr_core.regional import Generator, literal_features
-from dfr_core.scoring import regional_scores, residual
+from dfr_core.scoring import residual
 from dfr_core.widgets import stages
 
 # %% [markdown]
@@ -226,7 +226,7 @@ print("places computed: late", 64 * 64, "early", 32 * 32)
 with torch.inference_mode():
     f = features.dense()
     to_the_letter = residual(f, detector.model(f))  # Eq. 5
-    lean = regional_scores(detector.model, features)
+    lean = detector.regional_anomaly_map(features)
 verdict("the anomaly map is the same", torch.allclose(to_the_letter, lean, rtol=1e-3, atol=1e-5))
 for s in ("1:12", "1:16"):
     whole = flops.cae_flops(vgg19.feature_dimension(s), 200)

@@ -34,10 +34,9 @@ import torch
 
 from dfr_core import DFR, paper, released
 from dfr_core.backbones.weights import build_backbone
-from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.course import show, table, verdict
-from dfr_core.methods.dfr import evaluation
-from dfr_core.metrics import roc_auc
+from dfr_core.methods.cae import CAE, layer_widths
+from dfr_core.metrics import evaluation, roc_auc
 from dfr_core.paper_numbers import REMARKS, dfr
 from dfr_core.plotting import heat, outline, to_image
 from dfr_core.regional import axis_operator
@@ -252,7 +251,7 @@ train, (test, masks) = category.load_train(base.image_size), category.load_test(
 
 def run(**changes):
     """ROC-AUC, PRO-AUC and anomaly maps on leather with some settings changed."""
-    maps = DFR(replace(base, **changes)).fit(train).maps(test).cpu()
+    maps = DFR(replace(base, **changes)).fit(train).anomaly_tensor(test).cpu()
     result = evaluation(maps, masks)
     return result["roc_auc"], result["pro_auc"], maps.numpy()
 
