@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -39,7 +41,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DFRError(f"{path}: cannot be written ({reason}); choose a folder with write permission and free space") from error
+        raise DFRError(path, f"cannot be written ({reason})", "choose a folder with write permission and free space") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -50,6 +52,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(source: str | os.PathLike | BinaryIO) -> str:
+    """SHA-256 of a file, or of what is left of an open one, read block by block: 64 hexadecimal digits."""
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as stream:
+            return sha256(stream)
+    digest = hashlib.sha256()  # Python 3.10 has no hashlib.file_digest
+    while block := source.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
@@ -72,9 +85,9 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
     """
     path = Path(path)
     if not path.is_file():
-        raise DFRError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        raise DFRError(path, "a folder, not a file" if path.is_dir() else "no such file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise DFRError(f"{path}: not a whole safetensors file ({error}); it may be truncated or of another kind") from error
+        raise DFRError(path, f"not a whole safetensors file ({error})", "it may be truncated or of another kind") from error

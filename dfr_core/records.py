@@ -26,7 +26,8 @@ from .files import replacing, write_text
 
 #: The modules whose code decides what is measured. Drawing, the command line and the course are not among them.
 PIPELINE = (
-    "backbones/vgg", "methods/cae", "data/__init__", "methods/dfr", "device", "editions", "lab/experiments", "extract", "metrics",
+    "backbones/vgg", "methods/cae", "data/arrays", "data/decode", "data/folders", "data/statistics", "methods/dfr", "device",
+    "editions", "lab/experiments", "extract", "metrics",
     "methods/projected", "receptive_field", "regional", "regions", "scoring", "settings", "tiles", "methods/train",
 )  # fmt: skip
 
