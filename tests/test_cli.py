@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from dfr_core import DFRError, Settings, __version__, edition, paper, released
 from dfr_core.command import COMMANDS, main, parser
-from dfr_core.command.options import as_options, descriptions, settings_from
+from dfr_core.command.options import as_options, settings_from
 from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
 
 FAST = ["--steps", "5", "--positions", "32"]
@@ -113,8 +113,11 @@ def test_every_setting_is_an_option(name):
 
 
 def test_every_setting_is_described():
-    assert set(descriptions()) == {field.name for field in fields(Settings)}
-    assert all(words and "`" not in words for words in descriptions().values())
+    text = " ".join(run("fit", "--help").split())
+    for field in fields(Settings):
+        words = field.metadata["help"]
+        assert words and "`" not in words
+        assert " ".join(f"{words} [".split()) in text and f"{field.name}: {words}" in Settings.__doc__
 
 
 def test_base_settings(monkeypatch):

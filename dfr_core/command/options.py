@@ -1,11 +1,10 @@
-"""Every field of Settings as a command line option, made from the dataclass and its docstring."""
+"""Every field of Settings as a command line option, made from the dataclass."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from dataclasses import asdict, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +26,6 @@ def whole_or_none(text: str) -> int | None:
 # What argparse calls it in "invalid ... value".
 whole_or_none.__name__ = "whole number"
 _TYPES = {"int": int, "float": float, "str": str, "int | None": whole_or_none}
-
-
-@lru_cache(maxsize=1)
-def descriptions() -> dict[str, str]:
-    """What each setting means, from the docstring of Settings (empty when Python strips docstrings)."""
-    text = (Settings.__doc__ or "").partition("Attributes:")[2]
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, flags=re.MULTILINE)
-    return {name: _plain(words) for name, words in found}
-
-
-def _plain(words: str) -> str:
-    """A docstring's words as help: without markup and references, the command line's ``none`` for ``None``."""
-    words = re.sub(r"(?: \(see :\w+:`[^`]*`\)|,? (?:see|and) :\w+:`[^`]*`)", "", " ".join(words.split()))
-    return words.replace("``", "").replace('"', "").replace("None", "none").rstrip(".")
 
 
 def _defaults(name: str) -> str:
@@ -68,7 +53,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("settings (each replaces one of the base settings)")
     for field in fields(Settings):
-        words = f"{descriptions().get(field.name, '')} [{_defaults(field.name)}]".replace("%", "%%").strip()
+        words = f"{field.metadata['help']} [{_defaults(field.name)}]".replace("%", "%%")
         flag = f"--{field.name.replace('_', '-')}"
         if field.type == "bool":
             # SUPPRESS: what was not given is not in the namespace, so that `none` can be told from "not given".
