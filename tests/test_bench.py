@@ -16,13 +16,14 @@ from dfr_core.bench import growth
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
+from dfr_core.command.bench import add_arguments
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
 
 
 def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
+    add_arguments(parser)
     return parser.parse_args(words)
 
 
