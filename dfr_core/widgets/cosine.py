@@ -16,7 +16,6 @@ from .charts import INK, caption, colour_bar, enlarge
 from .common import STYLE, FunctionView, slider, toggle, view
 
 
-
 def prepare(features: RegionalFeatures) -> dict[int, np.ndarray]:
     """The regional features of the first image, one array a layer: float32 [h_o, w_o, c_l]."""
     return {layer: m.expand()[0].cpu().numpy() for layer, m in features.maps.items()}
