@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .editions import Edition, current_edition
+from .plotting import BLUE, GREEN, HEAT, ORANGE, PURPLE, RED, SKY, to_image
 
 #: Figures of the course: small enough that a notebook with its pictures stays below 1.5 MB.
 STYLE = {
@@ -20,8 +21,8 @@ STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": "cycler('color', ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#000000'])",
-    "image.cmap": "inferno",
+    "axes.prop_cycle": f"cycler('color', {[BLUE, ORANGE, GREEN, PURPLE, SKY, RED, '#000000']})",
+    "image.cmap": HEAT,
     "legend.frameon": False,
 }
 #: The environment variable that silences the progress bars of :class:`dfr_core.DFR`.
@@ -96,24 +97,15 @@ def table(rows: Sequence[Sequence[Any]], head: Sequence[Any] | None = None) -> s
     return "\n".join(lines)
 
 
-def difference_table(rows: Sequence[tuple[str, float, float]], digits: int = 3) -> str:
-    """Rows (name, ours, the paper's) as a table with the difference."""
-    form = f"{{:.{digits}f}}"
-    body = [(name, form.format(ours), form.format(paper), f"{ours - paper:+.{digits}f}") for name, ours, paper in rows]
-    return table(body, ("", "ours", "paper", "difference"))
-
-
 def show(*images: np.ndarray, titles: Sequence[str] = (), width: float = 3.2, colours: str | None = None) -> None:
     """Pictures beside each other.
 
     Args:
-        images: uint8 [h, w, 3] or [3, h, w], or any [h, w] (drawn in ``colours``, default inferno).
+        images: uint8 [h, w, 3] or [3, h, w], or any [h, w] (drawn in ``colours``, default :data:`dfr_core.plotting.HEAT`).
         titles: one above each.
         width: of one picture in inches.
     """
     import matplotlib.pyplot as plt
-
-    from .plotting import to_image
 
     arrays = [to_image(image) if np.ndim(image) == 3 else np.asarray(image) for image in images]
     height = max(width * array.shape[0] / array.shape[1] for array in arrays)

@@ -41,7 +41,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DFRError(f"{path}: cannot be written ({reason}); choose a folder with write permission and free space") from error
+        raise DFRError(path, f"cannot be written ({reason})", "choose a folder with write permission and free space") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -85,9 +85,9 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
     """
     path = Path(path)
     if not path.is_file():
-        raise DFRError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        raise DFRError(path, "a folder, not a file" if path.is_dir() else "no such file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise DFRError(f"{path}: not a whole safetensors file ({error}); it may be truncated or of another kind") from error
+        raise DFRError(path, f"not a whole safetensors file ({error})", "it may be truncated or of another kind") from error

@@ -1,4 +1,7 @@
-"""Small pictures as arrays: heat, overlays, outlines, PNG bytes. Figures are drawn elsewhere with these.
+"""What all pictures share, in figures, notebooks, widgets and `dfr score`: the palette, and small pictures as arrays.
+
+Heat, overlays, outlines and PNG bytes are made here; :mod:`dfr_core.figures.drawing` puts them on the pages of the committed figures,
+:mod:`dfr_core.command.pictures` into the files of `dfr score`.
 
 The colour map is perceptually uniform and readable by colour-blind people; bright means anomalous.
 """
@@ -12,14 +15,27 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+#: The colour map of everything that is a score.
 HEAT = "inferno"
-#: Outlines: orange for ground truth, sky blue for what the method says (Okabe and Ito's palette).
-TRUTH = (230, 159, 0)
-FOUND = (86, 180, 233)
+#: Okabe and Ito's palette, without yellow, which is too light for lines on white.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+#: Text, what stands back, and lines that only guide the eye.
+INK, MUTED, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """``#rrggbb`` as three numbers of 0 to 255, as pictures have them."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+#: Outlines: orange for ground truth, sky blue for what the method says.
+TRUTH, FOUND = rgb(ORANGE), rgb(SKY)
 
 
 @lru_cache(maxsize=8)
-def _table(name: str) -> np.ndarray:
+def colour_table(name: str = HEAT) -> np.ndarray:
+    """The 256 colours of one of matplotlib's colour maps: uint8 [256, 3]."""
     from matplotlib import colormaps
 
     return (colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
@@ -31,7 +47,7 @@ def heat(scores: np.ndarray, low: float | None = None, high: float | None = None
     low = float(scores.min()) if low is None else low
     high = float(scores.max()) if high is None else high
     unit = (scores - low) / max(high - low, 1e-12)
-    return _table(colours)[(unit.clip(0, 1) * 255).astype(np.uint8)]
+    return colour_table(colours)[(unit.clip(0, 1) * 255).astype(np.uint8)]
 
 
 def overlay(image: np.ndarray, scores: np.ndarray, low: float | None = None, high: float | None = None, alpha: float = 0.6) -> np.ndarray:

@@ -26,9 +26,9 @@ from .files import replacing, write_text
 
 #: The modules whose code decides what is measured. Drawing, the command line and the course are not among them.
 PIPELINE = (
-    "backbones/architecture", "backbones/vgg", "backbones/weights", "methods/base", "methods/cae", "data/__init__", "methods/dfr", "device",
-    "editions", "lab/experiments", "extract", "metrics", "methods/projected", "receptive_field", "methods/reconstructors", "regional",
-    "regions", "scoring", "settings", "tiles", "methods/train", "methods/whole",
+    "backbones/architecture", "backbones/vgg", "backbones/weights", "methods/base", "methods/cae", "data/arrays", "data/decode",
+    "data/folders", "data/statistics", "methods/dfr", "device", "editions", "lab/experiments", "extract", "metrics", "methods/projected",
+    "receptive_field", "methods/reconstructors", "regional", "regions", "scoring", "settings", "tiles", "methods/train", "methods/whole",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ package part.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .backbones.architecture import Architecture, architecture
@@ -17,75 +17,50 @@ from .errors import DFRError
 INTERPOLATIONS = ("nearest", "bilinear", "bilinear-aligned")
 
 
+def _setting(default: Any, words: str) -> Any:
+    """A field with what it means: the command line's help and the docstring of :class:`Settings` are made of it."""
+    return field(default=default, metadata={"help": words})
+
+
 @dataclass(frozen=True)
 class Settings:
     """All choices that change the result. Immutable; use :func:`dataclasses.replace` to vary one.
 
-    Attributes:
-        image_size: side in pixels to which images are resized (IV-A4).
-        backbone: name of the frozen network; ``"vgg19"`` is the paper's (III-A).
-        weights: its weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
-        width: scale of the backbone's channels; 1 is the real network (IV-A3).
-        padding: padding of the convolutions, ``"zeros"`` or ``"reflect"`` (IV-C2).
-        layers: layer set such as ``1:12``, ``12`` or ``1,5,12``, (IV-B uses ``1:12`` and ``1:16``).
-        interpolation: alignment of the maps, Eq. 1: ``nearest``, ``bilinear`` or ``bilinear-aligned``.
-        kernel: side of the mean filter in pixels, Eq. 2.
-        stride: stride of the mean filter in pixels, Eq. 2.
-        keep_padding: align the reflection-padded maps (public code) instead of the maps themselves.
-        latent_dim: ``c_d``; None estimates it with PCA (Appendix B).
-        variance: share of the variance the PCA must explain (Appendix B).
-        pca_samples: regional features drawn for the PCA.
-        pca_images: draw them from the first so many images only; None draws from all.
-        hidden: width of the CAE's outer hidden layers: ``"table-viii"`` is (c_o + c_d)/2, ``"released"``
-            (c_o + 2 c_d)/2.
-        batch_norm: batch normalisation before each ReLU of the CAE.
-        initialisation: the CAE's first weights: ``"default"`` (torch's; the paper names none), ``"centred"`` or
-            ``"pca"``, see :meth:`dfr_core.methods.cae.CAE.centre` and :meth:`dfr_core.methods.cae.CAE.start_from_pca` and
-            :meth:`dfr_core.methods.cae.CAE.solve_last_layer`.
-        loss: ``"l2"`` (Eq. 4) or ``"squared"`` (mean squared error).
-        score: ``"l2"`` (Eq. 5) or ``"squared"`` (mean squared error over channels).
-        map_interpolation: upsampling of the anomaly map (III-D): ``bilinear`` or ``bilinear-aligned``.
-        learning_rate: Adam's step size; the peak of it for ``schedule="onecycle"``.
-        schedule: ``"constant"`` (IV-A4) or ``"onecycle"``.
-        batch_size: images in a batch (IV-A4).
-        positions: regional features drawn from each image of a batch; None takes all of them.
-        epochs: passes over the training images (IV-A4).
-        steps: optimiser steps; if given, it replaces ``epochs``.
-        projection: None is the paper's method. A number switches to the ``projected`` extension: so many
-            principal components (see :mod:`dfr_core.methods.projected`).
-        precision: ``"fp32"``, or on CUDA ``"tf32"`` or ``"bf16"`` (the backbone in bf16, the CAE in TF32).
-        seed: seeds the untrained backbone, the CAE, and every random draw.
+    For ``initialisation`` the methods ``centre``, ``start_from_pca`` and
+    ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for ``projection`` :mod:`dfr_core.methods.projected`.
     """
 
-    image_size: int = 256
-    backbone: str = "vgg19"
-    weights: str = "imagenet"
-    width: float = 1.0
-    padding: str = "zeros"
-    layers: str = "1:12"
-    interpolation: str = "nearest"
-    kernel: int = 4
-    stride: int = 4
-    keep_padding: bool = False
-    latent_dim: int | None = None
-    variance: float = 0.9
-    pca_samples: int = 20_000
-    pca_images: int | None = None
-    hidden: str = "table-viii"
-    batch_norm: bool = False
-    initialisation: str = "default"
-    loss: str = "l2"
-    score: str = "l2"
-    map_interpolation: str = "bilinear"
-    learning_rate: float = 1e-4
-    schedule: str = "constant"
-    batch_size: int = 4
-    positions: int | None = None
-    epochs: int = 700
-    steps: int | None = None
-    projection: int | None = None
-    precision: str = "fp32"
-    seed: int = 0
+    image_size: int = _setting(256, "side in pixels to which images are resized (IV-A4)")
+    backbone: str = _setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
+    weights: str = _setting("imagenet", "its weights: imagenet, untrained (He initialisation from seed) or a file")
+    width: float = _setting(1.0, "scale of the backbone's channels; 1 is the real network (IV-A3)")
+    padding: str = _setting("zeros", "padding of the convolutions, zeros or reflect (IV-C2)")
+    layers: str = _setting("1:12", "layer set such as 1:12, 12 or 1,5,12 (IV-B uses 1:12 and 1:16)")
+    interpolation: str = _setting("nearest", "alignment of the maps, Eq. 1: nearest, bilinear or bilinear-aligned")
+    kernel: int = _setting(4, "side of the mean filter in pixels, Eq. 2")
+    stride: int = _setting(4, "stride of the mean filter in pixels, Eq. 2")
+    keep_padding: bool = _setting(False, "align the reflection-padded maps (public code) instead of the maps themselves")
+    latent_dim: int | None = _setting(None, "c_d; none estimates it with PCA (Appendix B)")
+    variance: float = _setting(0.9, "share of the variance the PCA must explain (Appendix B)")
+    pca_samples: int = _setting(20_000, "regional features drawn for the PCA")
+    pca_images: int | None = _setting(None, "draw them from the first so many images only; none draws from all")
+    hidden: str = _setting("table-viii", "width of the CAE's outer hidden layers: table-viii is (c_o + c_d)/2, released (c_o + 2 c_d)/2")
+    batch_norm: bool = _setting(False, "batch normalisation before each ReLU of the CAE")
+    initialisation: str = _setting("default", "the CAE's first weights: default (torch's; the paper names none), centred or pca")
+    loss: str = _setting("l2", "l2 (Eq. 4) or squared (mean squared error)")
+    score: str = _setting("l2", "l2 (Eq. 5) or squared (mean squared error over channels)")
+    map_interpolation: str = _setting("bilinear", "upsampling of the anomaly map (III-D): bilinear or bilinear-aligned")
+    learning_rate: float = _setting(1e-4, "Adam's step size; the peak of it for schedule=onecycle")
+    schedule: str = _setting("constant", "constant (IV-A4) or onecycle")
+    batch_size: int = _setting(4, "images in a batch (IV-A4)")
+    positions: int | None = _setting(None, "regional features drawn from each image of a batch; none takes all of them")
+    epochs: int = _setting(700, "passes over the training images (IV-A4)")
+    steps: int | None = _setting(None, "optimiser steps; if given, it replaces epochs")
+    projection: int | None = _setting(
+        None, "none is the paper's method. A number switches to the projected extension: so many principal components"
+    )
+    precision: str = _setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the CAE in TF32)")
+    seed: int = _setting(0, "seeds the untrained backbone, the CAE, and every random draw")
 
     def __post_init__(self) -> None:
         self.architecture.parse(self.layers)
@@ -151,6 +126,10 @@ class Settings:
             if name not in known:
                 raise DFRError(f"{name}: no such setting; known are {', '.join(sorted(known))}")
         return cls(**values)
+
+
+_WORDS = "".join(f"        {setting.name}: {setting.metadata['help']} (default {setting.default!r})\n" for setting in fields(Settings))
+Settings.__doc__ = f"{Settings.__doc__ or ''}\n    Attributes:\n{_WORDS}"
 
 
 def paper(**changes: Any) -> Settings:

@@ -16,6 +16,7 @@ from dfr_core.bench import growth
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
+from dfr_core.command.bench import add_arguments
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
 from dfr_core.methods.flops import cae_flops
@@ -23,7 +24,7 @@ from dfr_core.methods.flops import cae_flops
 
 def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
+    add_arguments(parser)
     return parser.parse_args(words)
 
 

@@ -20,9 +20,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dfr_core import DFRError, Settings, __version__, edition, paper, released
-from dfr_core.command import COMMANDS, main, parser
-from dfr_core.command.options import as_options, descriptions, settings_from
+from dfr_core.command import COMMANDS, main
+from dfr_core.command.main import command, parser, spelling
+from dfr_core.command.options import settings_from
 from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
+from dfr_core.errors import Setting
 
 FAST = ["--steps", "5", "--positions", "32"]
 
@@ -75,7 +77,7 @@ def test_no_command_shows_the_help():
 def test_every_command_has_help(name):
     text = run(name, "--help")
     assert text.startswith(f"usage: dfr {name} ")
-    assert COMMANDS[name][0].split()[-1] in text
+    assert command(name).WORDS.split()[-1] in text
 
 
 def test_help_and_version_load_no_torch():
@@ -114,8 +116,11 @@ def test_every_setting_is_an_option(name):
 
 
 def test_every_setting_is_described():
-    assert set(descriptions()) == {field.name for field in fields(Settings)}
-    assert all(words and "`" not in words for words in descriptions().values())
+    text = " ".join(run("fit", "--help").split())
+    for field in fields(Settings):
+        words = field.metadata["help"]
+        assert words and "`" not in words
+        assert " ".join(f"{words} [".split()) in text and f"{field.name}: {words}" in Settings.__doc__
 
 
 def test_base_settings(monkeypatch):
@@ -139,14 +144,23 @@ def test_a_weights_file_is_kept_with_its_whole_path(tmp_path, monkeypatch):
 
 
 def test_messages_speak_of_options():
-    known = {"width", "weights", "batch_size", "masks", "fpr"}
-    assert as_options("width: 2 is too much; set width=1 or weights='untrained'", known) == (
-        "--width: 2 is too much; set --width 1 or --weights untrained"
+    spell = spelling({"width", "weights", "batch_size", "masks", "fpr", "train"})
+    error = DFRError(Setting("width"), "2 is too much", ("set ", Setting("width", 1), " or ", Setting("weights", "untrained")))
+    assert error.line(spell) == "--width: 2 is too much; set --width 1 or --weights untrained"
+    assert str(error) == "width: 2 is too much; set width=1 or weights='untrained'"
+    assert DFRError("", ("lower ", Setting("batch_size"))).line(spell) == "lower --batch-size"
+    assert DFRError("a.png", "no mask", ("a 'masks' folder (", Setting("masks", ...), ") helps")).line(spell) == (
+        "a.png: no mask; a 'masks' folder (--masks) helps"
     )
-    assert as_options("lower batch_size", known) == "lower --batch-size"
-    assert as_options("a 'masks' folder (masks=) helps", known) == "a 'masks' folder (--masks) helps"
-    for untouched in ("/data/batch_size/x.png: no such image", "precision: use precision='fp32'", "no colon here"):
-        assert as_options(untouched, known) == untouched
+    assert DFRError(Path("model"), error).line(spell) == f"model: {error.line(spell)}", "the error underneath is spelled, too"
+    assert DFRError(Setting("n_train"), "-1").line(spell) == "--train: -1"
+    for untouched in (
+        DFRError(Path("/data/batch_size/x.png"), "no such image"),
+        DFRError("precision", ("use ", Setting("precision", "fp32"))),
+        DFRError("masks", "shape"),
+        DFRError("", "no colon here"),
+    ):
+        assert untouched.line(spell) == str(untouched)
 
 
 # ------------------------------------------------------------------------------------------ there and back

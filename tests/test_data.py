@@ -19,12 +19,17 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw, TiffImagePlugin
 
 from dfr_core import data
-from dfr_core.data import Sample, load_category, load_images, load_photographs, read_image, read_mask, statistics
+from dfr_core.data import Sample, decode, load_category, load_images, load_photographs, read_image, statistics
 from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
+
+
+def read_mask(path: Path, size: int) -> np.ndarray:
+    """As :meth:`dfr_core.data.Category.load_test` reads and resizes a mask."""
+    return decode.resize_mask(decode.read_mask(path), size)
 
 
 def grey_ramp() -> np.ndarray:

@@ -83,7 +83,7 @@ def test_the_note_says_everything(tmp_path):
         "--accept-unverified",
     ):
         assert fact in text
-    assert report.archive is None
+    assert report.archives == ()
     assert not report.verified
     assert "no archive here yet" in str(report)
 
@@ -97,7 +97,7 @@ def test_the_whole_archive(tmp_path, prefix):
     files = category_files("leather", prefix) | category_files("metal_nut", prefix) | {f"{prefix}license.txt": b"CC BY-NC-SA"}
     archive = pack(tmp_path / ARCHIVE_NAME, files)
     report = fetch_quietly(tmp_path, checksums=sums(archive))
-    assert report.archive == archive
+    assert report.archives == (archive,)
     assert report.verified
     assert report.unpacked == ("leather", "metal_nut")
     assert visible(tmp_path) == {"leather", "metal_nut", "license.txt"}

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from dfr_core.command import main
+from dfr_core.command.reproduce import add_arguments
 from dfr_core.editions import edition
 from dfr_core.lab import experiments, reproduce
 from dfr_core.lab.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
@@ -152,14 +153,14 @@ def test_mistakes_are_one_line(tmp_path, capsys, more, says):
 
 def test_epochs_replace_the_steps_of_a_slim_edition(tmp_path):
     parser = argparse.ArgumentParser()
-    reproduce.add_arguments(parser)
+    add_arguments(parser)
     lab = reproduce._laboratory(parser.parse_args(["--edition", "quick", "--epochs", "3"]))
     assert total_steps(lab.settings, 8) == 6 and lab.edition.name == "quick (3 epochs)"
 
 
 def test_data_are_called_what_they_are(tmp_path):
     parser = argparse.ArgumentParser()
-    reproduce.add_arguments(parser)
+    add_arguments(parser)
 
     def words(*arguments: str) -> str:
         return reproduce._laboratory(parser.parse_args([*arguments, "--weights", "untrained"])).edition.data

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dfr_core.data import synthetic
-from dfr_core.data.synthetic import CATEGORIES, OBJECTS, TEXTURES, contact_sheet, defect_types, make_dataset, make_image
+from dfr_core.data.synthetic import CATEGORIES, OBJECTS, TEXTURES, defect_types, make_dataset, make_image
 from dfr_core.errors import DFRError
 
 DEFECTS = [(category, defect) for category in CATEGORIES for defect in defect_types(category)]
@@ -109,15 +109,6 @@ def test_defects_are_small_and_large_faint_and_strong_and_reach_the_border(sheet
     assert (area < 0.005).mean() > 0.2 and (area > 0.02).mean() > 0.1
     assert contrast.min() < 10 and contrast.max() > 60
     assert len(border) >= 8 and set(border) & set(TEXTURES)
-
-
-def test_the_contact_sheet_shows_every_category_and_defect() -> None:
-    shown = contact_sheet(("cable", "wood"), seed=3)
-    assert [category for category, *_ in shown] == ["cable", "wood"]
-    for category, normal, examples in shown:
-        assert normal.shape == (256, 256, 3)
-        assert tuple(name for name, *_ in examples) == defect_types(category)
-        assert all(mask.any() and image.dtype == np.uint8 for _, image, mask in examples)
 
 
 def test_the_layout_is_mvtecs(tmp_path: Path) -> None:

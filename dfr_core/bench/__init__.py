@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 
 if TYPE_CHECKING:
     from .cpu import Row
@@ -24,16 +24,6 @@ ONLY = (*CPU_PARTS, "accuracy", "cuda")
 OUT = "benchmarks"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto); cuda measures the GPU part")
-    parser.add_argument("--out", default=OUT, metavar="DIR", help=f"folder for the tables and figures (default: {OUT})")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, its figures mean nothing")
-    parser.add_argument("--only", choices=ONLY, metavar="PART", help=f"one part: {', '.join(ONLY)}")
-    parser.add_argument("--runs", type=int, default=1, metavar="N", help="repeat the timings; the table gives the median and all runs")
-    parser.add_argument("--data", metavar="DIR", help="accuracy: also the categories in this folder (MVTec AD's layout)")
-
-
 def main(args: argparse.Namespace) -> int:
     """Measure, print the table, write it.
 
@@ -41,15 +31,15 @@ def main(args: argparse.Namespace) -> int:
         DFRError: a GPU is asked for where there is none, or options that make no sense.
     """
     if args.runs < 1:
-        raise DFRError(f"runs: {args.runs}; measure at least once")
+        raise DFRError(Setting("runs"), f"{args.runs}", "measure at least once")
     out = Path(args.out)
     if out.exists() and not out.is_dir():
-        raise DFRError(f"out: {out} is a file; name a folder")
+        raise DFRError(Setting("out"), f"{out} is a file", "name a folder")
     from ..device import load_average, pick_device
 
     device = pick_device(args.device)
     if args.only == "cuda" and device.type != "cuda":
-        raise DFRError("only: the part cuda needs a GPU; there is none here")
+        raise DFRError(Setting("only"), "the part cuda needs a GPU; there is none here")
     out.mkdir(parents=True, exist_ok=True)
     if args.only == "accuracy":
         from .accuracy import run

@@ -10,6 +10,7 @@ import torch
 from ..backbones.architecture import Architecture
 from ..device import load_average
 from ..methods.flops import cae_flops, first_layer_saving
+from ..plotting import BLUE, GREEN, RED
 from .tools import alternate, bandwidth, peak_flops
 from .variants import Variants, peak_memory
 
@@ -27,7 +28,7 @@ QUICK = {
     "c_d": ("latent dimension $c_d$", [{"c_d": n} for n in (4, 8)]),
 }
 NAMES = {"score": "exact score", "projected": "projected (extension)", "backbone": "bare VGG19"}
-COLOURS = {"score": "#0072B2", "projected": "#D55E00", "backbone": "#009E73"}
+COLOURS = {"score": BLUE, "projected": RED, "backbone": GREEN}
 MEMORY = {"literal_score": "literal", "score": "exact score, tiles above 512", "projected": "projected"}
 
 

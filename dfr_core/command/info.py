@@ -1,12 +1,13 @@
-"""What is on this machine and what is missing: the report of `dfr info`."""
+"""`dfr info`: what is on this machine, what is missing, and what to do about it."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ from ..settings import paper
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "matplotlib", "tqdm", "joblib")
 GIB = 2**30
+
+WORDS = "show versions, devices, weights and data, and what to do about what is missing"
+EPILOG = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `dfr info`."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `dfr info`."""
+    report = collect()
+    print(json.dumps(report, indent=2) if args.json else as_text(report))
+    return 0
 
 
 def collect() -> dict[str, Any]:
@@ -62,6 +78,8 @@ def _words(value: Any) -> str:
 
 
 def _versions(advice: list[str]) -> dict[str, str | None]:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and `dfr --help` reads this file, too
+
     found: dict[str, str | None] = {"dfr-lab": __version__, "python": platform.python_version(), "executable": sys.executable}
     for name in PACKAGES:
         try:

@@ -1,18 +1,22 @@
-"""Every field of Settings as a command line option, made from the dataclass and its docstring."""
+"""What the commands share: every field of Settings as an option, made from the dataclass, and the common arguments."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
 from dataclasses import asdict, fields, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..editions import EDITIONS, current_edition, edition
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..settings import Settings, paper, released
 
+if TYPE_CHECKING:
+    from ..data import Category
+    from ..methods.dfr import DFR
+
+FPR = 0.005  # III-D: the larger of the paper's two acceptable false positive rates
 PRESETS = {"paper": paper, "released": released}
 _METAVARS = {"weights": "NAME|FILE", "layers": "SET"}
 _NOTHING = ("none", "all")
@@ -26,20 +30,6 @@ def whole_or_none(text: str) -> int | None:
 # What argparse calls it in "invalid ... value".
 whole_or_none.__name__ = "whole number"
 _TYPES = {"int": int, "float": float, "str": str, "int | None": whole_or_none}
-
-
-@lru_cache(maxsize=1)
-def descriptions() -> dict[str, str]:
-    """What each setting means, from the docstring of Settings (empty when Python strips docstrings)."""
-    text = (Settings.__doc__ or "").partition("Attributes:")[2]
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, flags=re.MULTILINE)
-    return {name: _plain(words) for name, words in found}
-
-
-def _plain(words: str) -> str:
-    """A docstring's words as help: without markup and references, the command line's ``none`` for ``None``."""
-    words = re.sub(r"(?: \(see :\w+:`[^`]*`\)|,? (?:see|and) :\w+:`[^`]*`)", "", " ".join(words.split()))
-    return words.replace("``", "").replace('"', "").replace("None", "none").rstrip(".")
 
 
 def _defaults(name: str) -> str:
@@ -65,9 +55,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         choices=tuple(PRESETS),
         help="instead of an edition: the paper's settings, or the authors' public code's where it differs",
     )
+    parser.set_defaults(settings=tuple(field.name for field in fields(Settings)))  # options that are absent unless given
     group = parser.add_argument_group("settings (each replaces one of the base settings)")
     for field in fields(Settings):
-        words = f"{descriptions().get(field.name, '')} [{_defaults(field.name)}]".replace("%", "%%").strip()
+        words = f"{field.metadata['help']} [{_defaults(field.name)}]".replace("%", "%%")
         flag = f"--{field.name.replace('_', '-')}"
         if field.type == "bool":
             # SUPPRESS: what was not given is not in the namespace, so that `none` can be told from "not given".
@@ -86,7 +77,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
     base = PRESETS[args.preset]() if args.preset else (edition(args.edition) if args.edition else current_edition()).settings
     changes: dict[str, Any] = {name: value for name, value in vars(args).items() if name in asdict(base)}
     if changes.get("epochs") and changes.get("steps"):
-        raise DFRError("steps: given beside --epochs, and both say how long to train; give one of them")
+        raise DFRError(Setting("steps"), "given beside --epochs, and both say how long to train", "give one of them")
     if "epochs" in changes:
         changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
     from ..backbones.weights import WEIGHTS  # here, so that --help need not wait for torch
@@ -96,32 +87,74 @@ def settings_from(args: argparse.Namespace) -> Settings:
     return replace(base, **changes)
 
 
-def as_options(message: str, known: set[str]) -> str:
-    """A core message in the words of the command line: ``image_size: ...`` becomes ``--image-size: ...``.
-
-    Args:
-        known: names of the options that the command has.
-    """
-
-    heads, colon, rest = message.partition(": ")
-    names = [name.removeprefix("n_") for name in heads.split(", ")]  # synthetic.make_dataset counts n_train, dfr make-data --train
-    if colon and all(name in known - {"test", "masks"} for name in names):  # of these the core says something about the pictures
-        message = f"{', '.join(map(_flag, names))}: {rest}"
-
-    def assigned(match: re.Match) -> str:
-        name, quoted, bare = match.groups()
-        if name not in known:
-            return match.group(0)
-        value = quoted or bare
-        return f"{_flag(name)} {value}" if value else _flag(name)
-
-    def named(match: re.Match) -> str:
-        return _flag(match.group(0)) if match.group(0) in known else match.group(0)
-
-    message = re.sub(r"(?<![\w./-])([a-z_]+)=(?:'([^']*)'|([\d.]*\d)?)", assigned, message)
-    # Words with an underscore are no English: learning_rate, image_size.
-    return re.sub(r"(?<![\w./'-])[a-z]+_[a-z_]+(?![\w./'])", named, message)
+# ----------------------------------------------------------------------------------- arguments, and what they name
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def data_arguments(parser: argparse.ArgumentParser) -> None:
+    """DATA and --category."""
+    parser.add_argument("data", metavar="DATA", help="a data set in MVTec AD's layout, one of its categories, or a folder of photographs")
+    parser.add_argument("--category", metavar="NAME", help="which category of the data set")
+
+
+def model_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a model is loaded."""
+    parser.add_argument("--weights", metavar="NAME|FILE", help="where the network's weights are now (default: where they were for the fit)")
+    device_argument(parser)
+
+
+def fpr_argument(parser: argparse.ArgumentParser) -> None:
+    """--fpr."""
+    words = "share of normal training pixels that may lie above the threshold, 0 to 0.05"
+    parser.add_argument("--fpr", type=float, default=FPR, metavar="X", help=f"{words} (default {FPR})")
+
+
+def device_argument(parser: argparse.ArgumentParser) -> None:
+    """--device."""
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default auto: CUDA if there is any)")
+
+
+def quiet_argument(parser: argparse.ArgumentParser) -> None:
+    """--quiet."""
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+
+
+def chosen_data(args: argparse.Namespace) -> Category:
+    """The category or the photographs that DATA names."""
+    from ..data import EXTENSIONS, GOOD, available, load_category, load_photographs
+
+    root = Path(args.data)
+    names = available(root)
+    test, masks = getattr(args, "test", None), getattr(args, "masks", None)  # of `dfr evaluate` only
+    if args.category is not None or (root / "train" / GOOD).is_dir():
+        if test or masks:
+            raise DFRError("", "--test and --masks are for photographs", "a category has its own")
+        return load_category(root, args.category)
+    photographs = (root / "normal").is_dir() or any(path.suffix.lower() in EXTENSIONS for path in root.iterdir())
+    if names and not photographs:
+        raise DFRError(root, "holds categories", f"name one of them with --category: {', '.join(names)}")
+    return load_photographs(root, test, masks)
+
+
+def chosen_model(args: argparse.Namespace) -> DFR:
+    """The model that MODEL names, on the device asked for."""
+    from ..device import pick_device
+    from ..methods.dfr import DFR
+
+    pick_device(args.device)  # else the error would seem to be the model's
+    return DFR.load(args.model, device=args.device, weights=args.weights, progress=False)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Say before hours of training, not after, that a folder cannot be made or written to."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not nearest.is_dir():
+        raise DFRError(Setting(option), f"{nearest} is not a folder", "name another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise DFRError(Setting(option), f"{nearest} cannot be written to", "choose a folder with write permission")
+
+
+def check_target(option: str, path: Path) -> None:
+    """Say before hours of training that a file cannot be written."""
+    if path.is_dir():
+        raise DFRError(Setting(option), f"{path} is a folder", "name a file in it")
+    check_folder(option, path.parent)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data import EXTENSIONS
-from ..errors import DFRError
+from ..data.decode import EXTENSIONS, KINDS
+from ..errors import DFRError, Setting
 from ..files import replacing
 from ..plotting import FOUND, outline, overlay
 
@@ -37,12 +37,11 @@ def find_images(places: Iterable[str | Path], out: Path) -> list[Path]:
             found.setdefault(place.resolve(), place)  # a missing file is reported where it is read
             continue
         if place.resolve() == out:
-            raise DFRError(f"out: {place} is the folder of the images; name another one for the results")
+            raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
         here = [path for path in sorted(place.rglob("*")) if _wanted(path.relative_to(place)) and path.is_file()]
         here = [path for path in here if out not in path.resolve().parents]
         if not here:
-            kinds = ", ".join(extension[1:] for extension in EXTENSIONS)
-            raise DFRError(f"{place}: no images here; name images, or a folder with {kinds} files")
+            raise DFRError(place, "no images here", f"name images, or a folder with {KINDS} files")
         for path in here:
             found.setdefault(path.resolve(), path)
     return list(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DFRError
-from . import Category, load_images, load_photographs, read_image
+from .decode import load_images, read_image, to_tensor
+from .folders import Category, load_photographs
 
 
 def as_images(images: Any, size: int) -> Tensor:
@@ -30,15 +32,15 @@ def as_images(images: Any, size: int) -> Tensor:
         path = Path(images)
         if path.is_dir():
             return load_photographs(path).load_train(size)
-        return torch.from_numpy(read_image(path, size)).permute(2, 0, 1)[None].contiguous()
+        return to_tensor(read_image(path, size))[None]
     if isinstance(images, Tensor | np.ndarray):
         return _checked(_tensor(images, "images"))
     try:
         items = list(images)
     except TypeError:
-        raise DFRError(f"images: cannot use a {type(images).__name__}; give an array, files, a folder or a Category") from None
+        raise DFRError("images", f"cannot use a {type(images).__name__}", "give an array, files, a folder or a Category") from None
     if not items:
-        raise DFRError("images: the list is empty; give at least one image")
+        raise DFRError("images", "the list is empty", "give at least one image")
     if all(isinstance(item, str | Path) for item in items):
         return load_images(items, size)
     try:
@@ -46,9 +48,8 @@ def as_images(images: Any, size: int) -> Tensor:
     except (TypeError, RuntimeError, ValueError) as error:
         if isinstance(error, DFRError):
             raise
-        raise DFRError(
-            f"images: the items of the list do not fit together ({str(error).splitlines()[0]}); give files, or arrays of one size"
-        ) from error
+        problem = f"the items of the list do not fit together ({str(error).splitlines()[0]})"
+        raise DFRError("images", problem, "give files, or arrays of one size") from error
 
 
 def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
@@ -65,10 +66,11 @@ def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
     try:
         images, masks = data
     except (TypeError, ValueError):
-        raise DFRError("data: give a Category, or a pair (images, masks)") from None
+        raise DFRError("data", "give a Category, or a pair (images, masks)") from None
     images, masks = as_images(images, size), _tensor(masks, "masks")
     if masks.shape != (len(images), *images.shape[-2:]):
-        raise DFRError(f"masks: shape {tuple(masks.shape)} does not fit images of shape {tuple(images.shape)}; one mask [H, W] an image")
+        problem = f"shape {tuple(masks.shape)} does not fit images of shape {tuple(images.shape)}"
+        raise DFRError("masks", problem, "one mask [H, W] an image")
     return images, masks != 0
 
 
@@ -76,19 +78,32 @@ def _tensor(values: Any, what: str) -> Tensor:
     """Numbers in any array-like form as a tensor; torch takes no negative strides (a flipped view) and no read-only memory."""
     if isinstance(values, Tensor):
         return values
+    mend = "give uint8 arrays of one size"
     try:
-        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+        array = np.require(values, requirements=["C", "W"])
     except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].split(". The only")[0]
-        raise DFRError(f"{what}: cannot be used as an array of numbers ({reason}); give uint8 arrays of one size") from error
+        raise DFRError(what, f"cannot be used as an array of numbers ({str(error).splitlines()[0]})", mend) from error
+    try:
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise DFRError(what, f"cannot be used as an array of numbers (these are of type {array.dtype})", mend) from error
 
 
 def _checked(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
-        raise DFRError(f"images: dtype {images.dtype} is not uint8; give values 0..255 (multiply by 255 if yours are 0..1)")
+        raise DFRError("images", f"dtype {images.dtype} is not uint8", "give values 0..255 (multiply by 255 if yours are 0..1)")
     images = images[None] if images.ndim == 3 else images
     if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
         images = images.permute(0, 3, 1, 2)
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise DFRError(f"images: shape {tuple(images.shape)} is not [N, 3, H, W] or [N, H, W, 3]")
+        raise DFRError("images", f"shape {tuple(images.shape)} is not [N, 3, H, W] or [N, H, W, 3]")
     return images.contiguous()
+
+
+def fingerprint(images: torch.Tensor) -> str:
+    """16 hexadecimal digits (of SHA-256) that stand for a tensor of uint8 images: its shape and every byte."""
+    if images.dtype != torch.uint8:
+        raise TypeError(f"fingerprint is of uint8 images, not of {images.dtype}")
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    digest.update(images.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]

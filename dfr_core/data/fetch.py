@@ -19,13 +19,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
 
 from tqdm.auto import tqdm
-from tqdm.utils import CallbackIOWrapper
 
 from ..errors import DFRError
 from ..files import sha256, write_text
-from . import CATEGORIES, GOOD, load_category
+from ..paper_numbers import CATEGORIES
+from .decode import PathLike
+from .folders import GOOD, load_category
 
 README_NAME = "README-MVTec-AD.md"
 DATASET_NAME = "mvtec_anomaly_detection"
@@ -42,7 +44,6 @@ SHA256 = {ARCHIVE_NAME: "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c64
 PAPERS = ("license.txt", "readme.txt")
 SCRATCH = ".dfr-unpacking-"
 STALE_SECONDS = 24 * 3600
-BLOCK = 1 << 20
 NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 README = f"""\
@@ -114,11 +115,6 @@ class FetchReport:
     present: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()
 
-    @property
-    def archive(self) -> Path | None:
-        """The first archive, or None when there is none."""
-        return self.archives[0] if self.archives else None
-
     def __str__(self) -> str:
         lines = [f"{self.readme}: says where to get MVTec AD, its licence and its checksum"]
         if not self.archives:
@@ -135,11 +131,7 @@ class FetchReport:
 
 
 def fetch_data(
-    directory: str | os.PathLike,
-    *,
-    accept_unverified: bool = False,
-    checksums: Mapping[str, str] = SHA256,
-    progress: bool = True,
+    directory: PathLike, *, accept_unverified: bool = False, checksums: Mapping[str, str] = SHA256, progress: bool = True
 ) -> FetchReport:
     """Write what MVTec AD needs into ``directory``; verify and unpack an archive that is already there.
 
@@ -160,34 +152,24 @@ def fetch_data(
     """
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
-        raise DFRError(f"{directory}: is a file, not a folder; name a folder for the data")
+        raise DFRError(directory, "is a file, not a folder", "name a folder for the data")
     readme = directory / README_NAME
     write_text(readme, README)
     archives, ignored = _find_archives(directory)
     present = [name for archive in archives for name in _expected(archive) if (directory / name).exists()]
     # An archive whose categories are all there has done its work: no need to read its gigabytes again.
-    pending = [archive for archive in archives if not all((directory / name).exists() for name in _expected(archive))]
+    pending = [archive for archive in archives if not set(_expected(archive)) <= set(present)]
     unverified = tuple(archive for archive in pending if archive.name not in checksums)
     if unverified and not accept_unverified:
         names = ", ".join(str(path) for path in unverified)
-        raise DFRError(f"{names}: no checksum known; to unpack it unverified add --accept-unverified (accept_unverified=True)")
+        raise DFRError(names, "no checksum known", "to unpack it unverified add --accept-unverified (accept_unverified=True)")
     # All are verified before the first is unpacked.
     for archive in pending:
         if archive not in unverified:
             _verify(archive, checksums[archive.name], progress)
-    unpacked: list[str] = []
-    for archive in pending:
-        unpacked += _unpack(archive, directory, progress)
-    return FetchReport(
-        directory=directory,
-        readme=readme,
-        archives=archives,
-        verified=bool(unpacked) and not unverified,
-        unverified=unverified,
-        unpacked=tuple(unpacked),
-        present=tuple(dict.fromkeys(present)),
-        ignored=ignored,
-    )
+    unpacked = tuple(name for archive in pending for name in _unpack(archive, directory, progress))
+    verified = bool(unpacked) and not unverified
+    return FetchReport(directory, readme, archives, verified, unverified, unpacked, tuple(dict.fromkeys(present)), ignored)
 
 
 def _stem(path: Path) -> str:
@@ -200,9 +182,8 @@ def _find_archives(directory: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]
     try:
         found = sorted(path for path in directory.iterdir() if _stem(path) and not path.name.startswith(".") and path.is_file())
     except OSError as error:
-        raise DFRError(f"{directory}: cannot be read ({error.strerror or error}); check the folder's permissions") from error
-    whole = [path for path in found if _stem(path) == DATASET_NAME]
-    whole.sort(key=lambda path: path.name != ARCHIVE_NAME)
+        raise DFRError(directory, f"cannot be read ({error.strerror or error})", "check the folder's permissions") from error
+    whole = sorted((path for path in found if _stem(path) == DATASET_NAME), key=lambda path: path.name != ARCHIVE_NAME)
     archives = whole[:1] or [path for path in found if _stem(path) in CATEGORIES]
     return tuple(archives), tuple(path for path in found if _stem(path) not in (*CATEGORIES, DATASET_NAME))
 
@@ -212,28 +193,21 @@ def _expected(archive: Path) -> tuple[str, ...]:
     return CATEGORIES if _stem(archive) == DATASET_NAME else (_stem(archive),)
 
 
-def _bar(total: int, what: str, progress: bool) -> tqdm:
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1000, disable=not progress)
-
-
-def sha256_of(path: Path, progress: bool = False) -> str:
-    """SHA-256 of a file in hexadecimal, read block by block.
-
-    Raises:
-        DFRError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file, _bar(path.stat().st_size, f"verify {path.name}", progress) as bar:
-            return sha256(CallbackIOWrapper(bar.update, file, "read"))
-    except OSError as error:
-        raise DFRError(f"{path}: cannot be read ({error.strerror or error}); check the file's permissions") from error
+def _bar(archive: Path, what: str, progress: bool) -> dict[str, Any]:
+    """How a progress bar over an archive looks."""
+    size = archive.stat().st_size
+    return {"total": size, "desc": f"{what} {archive.name}", "unit": "B", "unit_scale": True, "unit_divisor": 1000, "disable": not progress}
 
 
 def _verify(archive: Path, expected: str, progress: bool) -> None:
-    found = sha256_of(archive, progress)
+    try:
+        with archive.open("rb") as file, tqdm.wrapattr(file, "read", **_bar(archive, "verify", progress)) as watched:
+            found = sha256(watched)
+    except OSError as error:
+        raise DFRError(archive, f"cannot be read ({error.strerror or error})", "check the file's permissions") from error
     if found != expected.lower():
         size = archive.stat().st_size
-        raise DFRError(f"{archive}: wrong checksum: SHA-256 {found} ({size} bytes), expected {expected}; delete it and download it again")
+        raise DFRError(archive, f"wrong checksum: SHA-256 {found} ({size} bytes), expected {expected}", "delete it and download it again")
 
 
 def _member_path(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
@@ -248,51 +222,43 @@ def _member_path(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
     unsafe = path.is_absolute() or windows.drive or windows.root or ".." in path.parts or ".." in windows.parts or "\0" in member.name
     if unsafe or not (member.isfile() or member.isdir()):
         kind = "a path outside the folder" if unsafe else "a link or a device"
-        raise DFRError(f"{archive}: holds {kind} ({member.name!r}), so nothing was unpacked; download it again from {PAGE}")
+        raise DFRError(archive, f"holds {kind} ({member.name!r}), so nothing was unpacked", f"download it again from {PAGE}")
     return path
 
 
 def _category_of(path: PurePosixPath, archive: Path) -> str | None:
     """The category a member belongs to: the folder above train, test or ground_truth."""
-    for index, part in enumerate(path.parts):
-        if part in ("train", "test", "ground_truth"):
-            return path.parts[index - 1] if index else _stem(archive)
-    return None
+    above = (_stem(archive), *path.parts)
+    return next((above[k] for k, part in enumerate(path.parts) if part in ("train", "test", "ground_truth")), None)
 
 
 def _unpack(archive: Path, directory: Path, progress: bool) -> list[str]:
     """Unpack into a scratch folder beside the goal, check, then rename each category; returns the new ones."""
     _remove_stale(directory)
     again = f"nothing was unpacked; download it again from {PAGE}"
-    scratch = None
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=directory))
-        root = scratch / _stem(archive)  # mkdtemp's own folder is private, this one gets the usual permissions
-        root.mkdir()
-        skipped = _extract(archive, root, directory, progress)
-        folders = _category_folders(root)
-        if not folders and not skipped:
-            raise DFRError(f"{archive}: holds no category with a folder train/good; {again}")
-        for category, folder in folders.items():
-            _check_category(archive, category, folder)
-        _move(root, folders, directory)
-        return list(folders)
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=directory, ignore_cleanup_errors=True) as scratch:
+            root = Path(scratch) / _stem(archive)  # the scratch folder itself is private, this one gets the usual permissions
+            root.mkdir()
+            skipped = _extract(archive, root, directory, progress)
+            folders = _category_folders(root)
+            if not folders and not skipped:
+                raise DFRError(archive, "holds no category with a folder train/good", again)
+            for folder in folders.values():
+                _check_category(archive, folder)
+            _move(root, folders, directory)
+            return list(folders)
     except DFRError:
         raise
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        if reason.startswith("file could not be opened"):  # and a line for every format that tarfile tried
-            reason = "it does not read as a tar archive; perhaps a web page was saved instead"
-        raise DFRError(f"{archive}: damaged or cut short ({reason}); {again}") from error
+        raise DFRError(archive, f"damaged or cut short ({reason})", again) from error
     except OSError as error:
         if error.errno is None:  # from a decompressor, not from the system
-            raise DFRError(f"{archive}: damaged ({error}); {again}") from error
+            raise DFRError(archive, f"damaged ({error})", again) from error
         if error.errno in NO_SPACE:
             raise _no_space(archive, directory) from error
-        raise DFRError(f"{archive}: cannot be unpacked into {directory} ({error.strerror}); check permissions and free space") from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+        raise DFRError(archive, f"cannot be unpacked into {directory} ({error.strerror})", "check permissions and free space") from error
 
 
 def _move(root: Path, folders: dict[str, Path], directory: Path) -> None:
@@ -305,6 +271,13 @@ def _move(root: Path, folders: dict[str, Path], directory: Path) -> None:
         os.replace(folder, directory / category)
 
 
+def _opened(raw: BinaryIO) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=raw, mode="r:*")
+    except tarfile.ReadError as error:  # its own words are a line for every format that tarfile tried
+        raise tarfile.ReadError("it does not read as a tar archive; perhaps a web page was saved instead") from error
+
+
 def _extract(archive: Path, root: Path, directory: Path, progress: bool) -> bool:
     """Write the archive's files below ``root``; True if some belong to categories that ``directory`` has already."""
     skipped = False
@@ -312,7 +285,7 @@ def _extract(archive: Path, root: Path, directory: Path, progress: bool) -> bool
     size = archive.stat().st_size
     if room < size:  # PNG does not compress further, so the archive's size is a lower bound
         raise _no_space(archive, directory)
-    with archive.open("rb") as raw, _bar(size, f"unpack {archive.name}", progress) as bar, tarfile.open(fileobj=raw, mode="r:*") as tar:
+    with archive.open("rb") as raw, tqdm(**_bar(archive, "unpack", progress)) as bar, _opened(raw) as tar:
         for member in tar:
             bar.update(raw.tell() - bar.n)
             path = _member_path(member, archive)
@@ -328,7 +301,7 @@ def _extract(archive: Path, root: Path, directory: Path, progress: bool) -> bool
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             with tar.extractfile(member) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, BLOCK)
+                shutil.copyfileobj(source, file)
             if target.stat().st_size != member.size:
                 raise tarfile.ReadError(f"unexpected end of {member.name}")
         bar.update(size - bar.n)
@@ -338,7 +311,7 @@ def _extract(archive: Path, root: Path, directory: Path, progress: bool) -> bool
 
 
 def _no_space(archive: Path, directory: Path) -> DFRError:
-    return DFRError(f"{directory}: no space left to unpack {archive.name} ({archive.stat().st_size} bytes); free some and run this again")
+    return DFRError(directory, f"no space left to unpack {archive.name} ({archive.stat().st_size} bytes)", "free some and run this again")
 
 
 def _check_end(archive: Path) -> None:
@@ -357,12 +330,13 @@ def _category_folders(root: Path) -> dict[str, Path]:
     return {folder.name: folder for folder in folders}
 
 
-def _check_category(archive: Path, category: str, folder: Path) -> None:
+def _check_category(archive: Path, folder: Path) -> None:
     try:
         load_category(folder)
     except DFRError as error:
-        reason = str(error).replace(f"{folder}", category)
-        raise DFRError(f"{archive}: not a whole category ({reason}); nothing was unpacked; download it again from {PAGE}") from error
+        # The scratch folder is gone by the time this is read: paths are told from the category on.
+        reason = error.line(lambda piece: str(piece.relative_to(folder.parent)) if isinstance(piece, Path) else str(piece))
+        raise DFRError(archive, f"not a whole category ({reason})", f"nothing was unpacked; download it again from {PAGE}") from error
 
 
 def _remove_stale(directory: Path) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from .drawing import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY, Drawing, title
+from ..plotting import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
+from .drawing import Drawing, title
 from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, scale_set, stamp, training
 from ..paper_numbers import GROWING, TABLE_I
 

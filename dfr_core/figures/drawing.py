@@ -24,13 +24,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..files import replacing, write_text
+from ..plotting import INK, MUTED
 
 if TYPE_CHECKING:
     from ..records import Records
-
-#: Okabe and Ito's palette, without yellow, which is too light for lines on white.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-INK, MUTED, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 
 from .. import plotting
 from .. import scoring
-from .drawing import BLUE, FAINT, INK, MUTED, ORANGE, RED, Drawing, Grid, show, title
+from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
+from .drawing import Drawing, Grid, show, title
 from .measured import Missing, first, incomplete, nice, scale_set, stamp, synthetic
 from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _FIG1 = {"carpet": 0, "tile": 1, "wood": 0, "cable": 1, "hazelnut": 0, "metal_nut": 0}
 _FPRS = ("0", "0.005")
 _SUMMARY = ("lowest score", "highest score", "mean score of the defect", "mean score elsewhere")
-_RED = (213, 94, 0)  # the ground truth as an area: Okabe and Ito's vermilion
+_RED = plotting.rgb(RED)  # the ground truth as an area
 
 
 def fig1(records: Records) -> Drawing:

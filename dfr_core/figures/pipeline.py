@@ -11,7 +11,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon,
 
 from .. import plotting
 from .maps import outlined
-from .drawing import BLUE, GREEN, MUTED, ORANGE, RED, Drawing, title
+from ..plotting import BLUE, GREEN, HEAT, MUTED, ORANGE, RED
+from .drawing import Drawing, title
 from .measured import Missing, first, nice, stamp
 from ..paper_numbers import TABLE_I
 
@@ -82,10 +83,10 @@ def fig2(records: Records) -> Drawing:
     axes.text(10.8, middle - 0.2, "distance,\nEq. 5", ha="center", va="top", fontsize=7, color=MUTED)
     tall = {"regional_map": 3.0, "anomaly_map": 1.78}
     _arrow(axes, (10.95, middle), (11.36, 3.4))
-    _heat(axes, a["regional_map"], 11.4, tall["regional_map"], 0.92, "inferno")
+    _heat(axes, a["regional_map"], 11.4, tall["regional_map"], 0.92, HEAT)
     axes.text(12.38, 3.55, r"$A(\mathbf{x})$", fontsize=8.5, va="center")
     axes.text(12.38, 3.36, _size(a["regional_map"]), fontsize=6.5, color=MUTED, va="center")
-    _heat(axes, a["anomaly_map"], 11.4, tall["anomaly_map"], 0.92, "inferno")
+    _heat(axes, a["anomaly_map"], 11.4, tall["anomaly_map"], 0.92, HEAT)
     axes.text(12.38, 2.33, r"$\hat A(\mathbf{x})$", fontsize=8.5, va="center")
     axes.text(12.38, 2.14, _size(a["anomaly_map"]), fontsize=6.5, color=MUTED, va="center")
     _picture(axes, outlined(_mark(a["image"], a["segmentation"]), a["mask"]), 11.4, 0.56, 0.92)

@@ -13,9 +13,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .. import plotting
+
 INK, GRID, PAPER = (40, 40, 40), (225, 225, 225), (255, 255, 255)
-#: Blue, vermilion, bluish green, reddish purple: told apart by colour-blind people (Okabe and Ito's palette).
-BLUE, VERMILION, GREEN, PURPLE = (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167)
+#: The palette as RGB.
+BLUE, VERMILION, GREEN, PURPLE = map(plotting.rgb, (plotting.BLUE, plotting.RED, plotting.GREEN, plotting.PURPLE))
 GREY = (170, 170, 170)
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 24, 38
 

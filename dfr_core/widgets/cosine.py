@@ -10,12 +10,10 @@ from PIL import Image, ImageDraw
 
 from ..backbones.architecture import architecture
 from ..errors import DFRError
-from ..plotting import _table, heat, side_by_side
+from ..plotting import FOUND, colour_table, heat, side_by_side
 from ..regional import RegionalFeatures
 from .charts import INK, caption, colour_bar, enlarge
 from .common import STYLE, FunctionView, slider, toggle, view
-
-SEEN = (86, 180, 233)  # sky blue, as what the method says elsewhere
 
 
 def prepare(features: RegionalFeatures) -> dict[int, np.ndarray]:
@@ -62,8 +60,8 @@ def draw(image: np.ndarray, cosine: np.ndarray, row: int, column: int, field: tu
         _cross_hair(ImageDraw.Draw(picture), middle, near=times / 2 + 4)
     if field:
         a, b, c, d = field
-        ImageDraw.Draw(marked).rectangle((c, a, d - 1, b - 1), outline=SEEN, width=2)
-    bar = caption(colour_bar(image.shape[0], _table("inferno"), "+1", "-1"), "")
+        ImageDraw.Draw(marked).rectangle((c, a, d - 1, b - 1), outline=FOUND, width=2)
+    bar = caption(colour_bar(image.shape[0], colour_table(), "+1", "-1"), "")
     right = side_by_side(caption(np.asarray(coloured), "cosine similarity to it"), bar, gap=0)
     return side_by_side(caption(np.asarray(marked), "the position, and what it sees"), right, gap=8)
 

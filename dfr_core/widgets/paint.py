@@ -9,7 +9,7 @@ import ipywidgets
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..plotting import FOUND, heat, outline, png
+from ..plotting import FOUND, heat, outline, png, rgb
 from .common import STYLE, View, select, slider
 
 Points = Sequence[tuple[float, float]]
@@ -17,11 +17,6 @@ Score = Callable[[np.ndarray], np.ndarray]
 #: The picture is painted at its own resolution and shown this much larger.
 SCALE = 1.5
 TITLE = "Paint a defect"
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """``#rrggbb`` -> three numbers 0..255."""
-    return tuple(int(colour[k : k + 2], 16) for k in (1, 3, 5))
 
 
 def stroke(image: np.ndarray, points: Points, colour: tuple[int, int, int], width: float) -> np.ndarray:

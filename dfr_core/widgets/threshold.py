@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..plotting import heat, side_by_side
+from ..plotting import FOUND, TRUTH, heat, side_by_side
 from ..scoring import allowed_pixels
-from .charts import GREY, INK, Axis, Chart, Curve, caption
+from .charts import GREY, INK, PURPLE, Axis, Chart, Curve, caption
 from .common import FunctionView, select, stops, view
 
-HIT, MISS, FALSE_ALARM = (86, 180, 233), (230, 159, 0), (204, 121, 167)
+HIT, MISS, FALSE_ALARM = FOUND, TRUTH, PURPLE
 #: Acceptable false positive rates to choose from; the paper shows 0 and 0.005 (Fig. 4).
 RATES = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5)
 

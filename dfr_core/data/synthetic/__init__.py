@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...errors import DFRError
+from ...errors import DFRError, Setting
 from ...files import write_text
 from . import objects, textures
 from .engine import camera, stream
@@ -45,8 +45,6 @@ _LEAST_PIXELS, _ATTEMPTS = 24, 20
 _STALE_SECONDS = 3600
 """A half-made folder untouched for this long was left by a process that was killed."""
 
-Example = tuple[str, np.ndarray, list[tuple[str, np.ndarray, np.ndarray]]]
-
 
 def defect_types(category: str) -> tuple[str, ...]:
     """The names of a category's defect types, two to five.
@@ -55,7 +53,7 @@ def defect_types(category: str) -> tuple[str, ...]:
         DFRError: there is no such category.
     """
     if category not in _RECIPES:
-        raise DFRError(f"category: {category!r} is not a synthetic category; choose from {', '.join(CATEGORIES)}")
+        raise DFRError("category", f"{category!r} is not a synthetic category", f"choose from {', '.join(CATEGORIES)}")
     return _RECIPES[category][1]
 
 
@@ -80,9 +78,9 @@ def make_image(
     """
     types = defect_types(category)
     if defect is not None and defect not in types:
-        raise DFRError(f"defect: {category} has no defect {defect!r}; choose from {', '.join(types)}")
+        raise DFRError("defect", f"{category} has no defect {defect!r}", f"choose from {', '.join(types)}")
     if split not in SPLITS:
-        raise DFRError(f"split: {split!r} is not a split; choose train or test")
+        raise DFRError("split", f"{split!r} is not a split", "choose train or test")
     _require_count("index", index, 0)
     _require_count("seed", seed, 0)
     key = (seed, CATEGORIES.index(category), SPLITS.index(split), index)
@@ -92,17 +90,6 @@ def make_image(
         if defect is None or picture.mask.sum() >= _LEAST_PIXELS:
             break
     return camera(picture.rgb, normal), picture.mask
-
-
-def contact_sheet(categories: Iterable[str] = CATEGORIES, seed: int = 0) -> list[Example]:
-    """For each category (its name, a normal image, [(defect, image, mask) for each defect type]), for a figure."""
-    sheet = []
-    for category in categories:
-        examples = []
-        for number, defect in enumerate(defect_types(category)):
-            examples.append((defect, *make_image(category, number, seed=seed, split="test", defect=defect)))
-        sheet.append((category, make_image(category, 0, seed=seed)[0], examples))
-    return sheet
 
 
 def make_dataset(
@@ -133,7 +120,7 @@ def make_dataset(
     for name, value, least in (("n_train", n_train, 1), ("n_good", n_good, 0), ("n_defect", n_defect, 0), ("seed", seed, 0)):
         _require_count(name, value, least)
     if max(n_good, n_defect) > _PER_DEFECT:
-        raise DFRError(f"n_good, n_defect: at most {_PER_DEFECT} images of a kind can be made")
+        raise DFRError((Setting("n_good"), ", ", Setting("n_defect")), f"at most {_PER_DEFECT} images of a kind can be made")
     numbers = {"n_train": n_train, "n_good": n_good, "n_defect": n_defect, "seed": seed}
     for category in categories:
         _refuse_foreign(root / category)
@@ -149,12 +136,12 @@ def make_dataset(
             _write_category(root, category, {"synthetic": True, "category": category, "generator": GENERATOR_VERSION, **numbers})
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DFRError(f"{root}: cannot be written ({reason}); choose a folder with write permission and free space") from error
+        raise DFRError(root, f"cannot be written ({reason})", "choose a folder with write permission and free space") from error
 
 
 def _require_count(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise DFRError(f"{name}: {value!r} is not possible; give a whole number of {least} or more")
+        raise DFRError(Setting(name), f"{value!r} is not possible", f"give a whole number of {least} or more")
 
 
 _README_START = "This is synthetic data"
@@ -189,7 +176,7 @@ def _is_complete(folder: Path, stamp: dict) -> bool:
 
 def _refuse_foreign(folder: Path) -> None:
     if folder.exists() and not (folder / STAMP).is_file():
-        raise DFRError(f"{folder}: exists and is not synthetic data made here; choose another folder")
+        raise DFRError(folder, "exists and is not synthetic data made here", "choose another folder")
 
 
 def _write_category(root: Path, category: str, stamp: dict) -> None:

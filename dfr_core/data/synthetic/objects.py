@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .long import capsule, pill, screw, toothbrush, transistor, zipper
+from .assembled import transistor, zipper
+from .long import capsule, pill, screw, toothbrush
 from .round import bottle, cable, hazelnut, metal_nut
 
 OBJECTS = {
