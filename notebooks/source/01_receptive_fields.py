@@ -35,7 +35,7 @@ from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.backbones.weights import build_backbone
 from dfr_core.paper_numbers import TABLE_I
-from dfr_core.plotting import to_image
+from dfr_core.plotting import SKY, to_image
 from dfr_core.receptive_field import conv_fields, effective_receptive_field, regional_field
 from dfr_core.widgets import receptive_field as widget
 
@@ -138,7 +138,7 @@ pixel = 128
 figure, axis = plt.subplots(figsize=(7, 3))
 for layer, field in enumerate(fields, start=1):
     first, last = field.interval(pixel // field.jump)
-    axis.barh(layer, last - first, left=first, height=0.7, color="#56B4E9")
+    axis.barh(layer, last - first, left=first, height=0.7, color=SKY)
 axis.axvspan(0, 256, color="0.93", zorder=0)
 axis.axvline(pixel, color="k", lw=0.8)
 axis.set(xlabel="row of the image [pixels]", ylabel="layer", yticks=range(1, 17, 3))

@@ -43,6 +43,7 @@ from torch import nn
 from dfr_core import DFR
 from dfr_core.device import memory_budget
 from dfr_core.extract import feature_source, sample
+from dfr_core.plotting import BLUE, ORANGE, RED
 
 category = edition.category("leather")
 train_images = category.load_train(settings.image_size)
@@ -120,7 +121,7 @@ verdict("the core's autoencoder computes what Table VIII says", equal)
 widths = [width(3456, 200) for width, _ in table_8]  # the full network, for example
 verdict("and has its widths", tuple(widths) == layer_widths(3456, 200))
 figure, axis = plt.subplots(figsize=(6.4, 2.4))
-axis.bar(["f", *(f"layer {k}" for k in range(1, 7))], [3456, *widths], color="#0072B2")
+axis.bar(["f", *(f"layer {k}" for k in range(1, 7))], [3456, *widths], color=BLUE)
 axis.set(ylabel="channels", title="Table VIII for c_o = 3456 and c_d = 200")
 plt.show()
 
@@ -161,8 +162,8 @@ dimensions = {share: int((spectrum < share - 1e-9).sum()) + 1 for share in share
 figure, axis = plt.subplots(figsize=(6.4, 2.8))
 axis.semilogx(range(1, len(spectrum) + 1), spectrum)
 for share, whose, style in ((0.9, "the paper's", "--"), (settings.variance, "this edition's", ":")):
-    axis.axhline(share, ls=style, color="#E69F00", label=f"{whose} share, {share:.0%}")
-    axis.plot(dimensions[share], share, "o", color="#D55E00")
+    axis.axhline(share, ls=style, color=ORANGE, label=f"{whose} share, {share:.0%}")
+    axis.plot(dimensions[share], share, "o", color=RED)
 axis.set(xlabel="latent dimension", ylabel="explained variance", ylim=(0, 1.05))
 axis.legend(loc="lower right")
 plt.show()

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 
 from dfr_core import DFR
+from dfr_core.plotting import HEAT
 
 category = edition.category("leather")
 train = category.load_train(settings.image_size)
@@ -233,7 +234,7 @@ for row, n in zip(axes, shown):
         *(scoring.segment(maps[n], T) for T in limits.values()),
     ]
     for axis, panel, head in zip(row, panels, heads):
-        scale = {"cmap": "inferno", "vmin": float(normal.min()), "vmax": 2 * limits[0.005]}
+        scale = {"cmap": HEAT, "vmin": float(normal.min()), "vmax": 2 * limits[0.005]}
         axis.imshow(panel, **(scale if head == "AM" else {"cmap": "gray"}))
         axis.set_title(head if n == shown[0] else "", fontsize=10)
         axis.set(xticks=[], yticks=[])

@@ -36,6 +36,8 @@ settings = edition.settings
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dfr_core.plotting import BLUE, HEAT
+
 side = 24
 mask = np.zeros((side, side), dtype=bool)
 mask[3:9, 3:9] = True  # a large square ...
@@ -54,7 +56,7 @@ print(
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(6, 3))
 for axis, picture, name in zip(axes, (mask, scores), ("ground truth", "scores")):
-    axis.imshow(picture, cmap="inferno")
+    axis.imshow(picture, cmap=HEAT)
     axis.set_title(name)
     axis.set_axis_off()
 plt.show()
@@ -332,7 +334,7 @@ paper_pro = {name: row[TABLE_III_COLUMNS.index("1:12")] for name, row in TABLE_I
 figure, axis = plt.subplots(figsize=(5.4, 4))
 axis.plot([0.7, 1], [0.7, 1], color="grey", ls="--", label="both equal")
 for name in paper_roc:
-    axis.plot(paper_roc[name], paper_pro[name], "o", color="#0072B2")
+    axis.plot(paper_roc[name], paper_pro[name], "o", color=BLUE)
     if paper_roc[name] - paper_pro[name] > 0.05 or paper_roc[name] < 0.9:
         axis.annotate(
             name, (paper_roc[name], paper_pro[name]), (4, -10), textcoords="offset points"

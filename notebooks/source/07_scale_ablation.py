@@ -39,7 +39,7 @@ from dfr_core.device import pick_device
 from dfr_core.extract import CachedFeatures, Extractor
 from dfr_core.metrics import evaluation
 from dfr_core.paper_numbers import GROWING, REFINING, TABLE_I, TABLE_II, TABLE_IV
-from dfr_core.plotting import heat, outline, to_image
+from dfr_core.plotting import BLUE, RED, heat, outline, to_image
 from dfr_core.regional import literal_features
 from dfr_core.scoring import upsample
 from dfr_core.widgets import scales
@@ -148,7 +148,7 @@ nuts = {int(s[2:]): ablate(hazelnut, s) for s in GROWING}
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 for axis, (name, results) in zip(axes, (("leather (texture)", grown), ("hazelnut (object)", nuts))):
-    for metric, colour, mark in (("roc_auc", "#0072B2", "o"), ("pro_auc", "#D55E00", "s")):
+    for metric, colour, mark in (("roc_auc", BLUE, "o"), ("pro_auc", RED, "s")):
         axis.plot(
             list(results),
             [getattr(r, metric) for r in results.values()],

@@ -38,7 +38,7 @@ from dfr_core.backbones.weights import build_backbone
 from dfr_core.course import show, table, verdict
 from dfr_core.metrics import evaluation, roc_auc
 from dfr_core.paper_numbers import TABLE_V
-from dfr_core.plotting import heat, outline, to_image
+from dfr_core.plotting import BLUE, RED, heat, outline, to_image
 from dfr_core.backbones.architecture import architecture
 from dfr_core.widgets import boundary
 
@@ -222,7 +222,7 @@ for mode in ("zeros", "reflect"):
 
 # %%
 fig, axis = plt.subplots(figsize=(6, 3.2))
-for mode, colour in (("zeros", "#D55E00"), ("reflect", "#0072B2")):
+for mode, colour in (("zeros", RED), ("reflect", BLUE)):
     axis.plot(
         *boundary.profile(anomaly[mode][normal]),
         color=colour,
@@ -369,7 +369,7 @@ objects = {
     for name, (_, scores) in results.items()
 }
 fig, axis = plt.subplots(figsize=(5, 2.6))
-axis.barh(["leather", *objects], [gain["pro_auc"], *objects.values()], color="#0072B2")
+axis.barh(["leather", *objects], [gain["pro_auc"], *objects.values()], color=BLUE)
 axis.axvline(0, color="grey", linewidth=0.8)
 axis.set(xlabel="gain in PRO-AUC from reflection padding", title="Who needs the mirror?")
 fig.tight_layout()

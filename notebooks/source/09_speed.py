@@ -38,6 +38,7 @@ from dfr_core.course import show, table, verdict
 from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
 from dfr_core.paper_numbers import REFINING, TABLE_VI, TABLE_VI_DEVICE
+from dfr_core.plotting import BLUE, GREEN
 from dfr_core.regional import Generator, literal_features
 from dfr_core.scoring import residual
 from dfr_core.widgets import stages
@@ -90,7 +91,7 @@ verdict(
 
 # %%
 fig, axis = plt.subplots(figsize=(6.5, 2.8))
-axis.bar(range(1, 17), np.array(naive) / 1e9, color="#0072B2")
+axis.bar(range(1, 17), np.array(naive) / 1e9, color=BLUE)
 axis.set(
     xlabel="layer",
     ylabel="GFLOP",
@@ -293,7 +294,7 @@ verdict(
 # %% tags=["nbval-ignore-output"]
 seconds = stages.measure(detector, image)
 fig, axis = plt.subplots(figsize=(6, 2.2))
-axis.barh(list(seconds)[::-1], [1000 * s for s in list(seconds.values())[::-1]], color="#009E73")
+axis.barh(list(seconds)[::-1], [1000 * s for s in list(seconds.values())[::-1]], color=GREEN)
 axis.set(
     xlabel="milliseconds for one image (best of three)",
     title=f"{1 / sum(seconds.values()):.0f} images a second here",

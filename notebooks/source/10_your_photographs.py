@@ -40,7 +40,7 @@ from dfr_core import DFR, DFRError, load_photographs
 from dfr_core.course import show, table, verdict
 from dfr_core.data import read_image
 from dfr_core.paper_numbers import TABLE_VII
-from dfr_core.plotting import FOUND, heat, outline, to_image
+from dfr_core.plotting import BLUE, FOUND, RED, heat, outline, to_image
 from dfr_core.data.synthetic import make_image
 from dfr_core.widgets import paint
 
@@ -216,7 +216,7 @@ show(
 # %%
 verdicts = detector.image_score(test) / detector.threshold(0)
 fig, axis = plt.subplots(figsize=(5, 2.4))
-axis.barh(name, verdicts, color=["#D55E00" if bad else "#0072B2" for bad in category.labels])
+axis.barh(name, verdicts, color=[RED if bad else BLUE for bad in category.labels])
 axis.axvline(1, color="black", linewidth=1)
 axis.set(
     xlabel="highest score / threshold at FPR 0",

@@ -38,7 +38,7 @@ from dfr_core.course import show, table, verdict
 from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.metrics import evaluation, roc_auc
 from dfr_core.paper_numbers import REMARKS, dfr
-from dfr_core.plotting import heat, outline, to_image
+from dfr_core.plotting import RED, SKY, heat, outline, to_image
 from dfr_core.regional import axis_operator
 from dfr_core.scoring import residual
 from dfr_core.settings import DEVIATIONS
@@ -294,13 +294,13 @@ both = {k: v for change in single.values() for k, v in change.items()} | {"paddi
 changed["all of them"] = run(**both)
 fig, axis = plt.subplots(figsize=(6.5, 3.6))
 axis.axvspan(
-    min(by_chance), max(by_chance), color="#56B4E9", alpha=0.4, label="four seeds of the base"
+    min(by_chance), max(by_chance), color=SKY, alpha=0.4, label="four seeds of the base"
 )
 axis.plot(
     [roc for roc, _, _ in changed.values()],
     list(changed),
     "o",
-    color="#D55E00",
+    color=RED,
     label="one change, seed 0",
 )
 axis.plot(by_chance, ["base"] * 4, "|", color="black", markersize=12)

@@ -54,12 +54,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         if not present:
             return picture, wires
         if legs:
-            shadow = smooth(stroke(*[[(px + 4, py + 3) for px, py in leg] for leg in legs], width=8), 1.5)
-            wires = stroke(*legs, width=8)
-            glint = stroke(*[[(px - 1.5, py) for px, py in leg] for leg in legs], width=2.5)
-            picture.paint((0.12, 0.09, 0.07), 0.6 * shadow)
-            picture.paint(tint(0.55 + 0.05 * grain, (1, 0.98, 0.95)), wires).paint((0.93, 0.92, 0.90), 0.8 * glint)
-            wires = np.maximum(wires, shadow)
+            wires = _stand(picture, legs, grain)
         u, v = frame(cx, cy, angle)
         case = box(u, v, 58, 50, 5)
         shadow = cover(box(u - 5, v - 6, 58, 50, 8), 8)
@@ -99,6 +94,16 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
             other, moved = draw(cx, cy, angle, legs_down(cx, cy, angle))
         picture.swap(other, np.maximum(parts, moved) > 0.02)
     return picture
+
+
+def _stand(picture: Picture, legs: list[list[tuple[float, float]]], grain: Array) -> Array:
+    """Paint the legs of a transistor; returns where they and their shadow are, 0..1."""
+    shadow = smooth(stroke(*[[(px + 4, py + 3) for px, py in leg] for leg in legs], width=8), 1.5)
+    wires = stroke(*legs, width=8)
+    glint = stroke(*[[(px - 1.5, py) for px, py in leg] for leg in legs], width=2.5)
+    picture.paint((0.12, 0.09, 0.07), 0.6 * shadow)
+    picture.paint(tint(0.55 + 0.05 * grain, (1, 0.98, 0.95)), wires).paint((0.93, 0.92, 0.90), 0.8 * glint)
+    return np.maximum(wires, shadow)
 
 
 def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:

@@ -127,13 +127,7 @@ def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         empty = draw(copper=others)
         picture.swap(empty, picture.changed(empty))
     elif defect == "bent_wire":
-        lines = []
-        for _ in range(flaw.integers(1, 4)):
-            px, py = within(flaw, cx, cy, 22)
-            lines.append(wander(flaw, px, py, 2 * np.pi * flaw.random(), flaw.uniform(24, 70), 0.25))
-        shadow = stroke(*[[(px + 2, py + 3) for px, py in line] for line in lines], width=5)
-        picture.flaw((0.05, 0.04, 0.03), shadow, 0.5).flaw((0.72, 0.47, 0.30), stroke(*lines, width=5.5))
-        picture.flaw((0.95, 0.72, 0.52), stroke(*[[(px - 1, py - 1) for px, py in line] for line in lines], width=1.8), 0.8)
+        _bend(picture, flaw, cx, cy)
     elif defect == "cut_insulation":
         at, size = 2 * np.pi * flaw.random(), log_uniform(flaw, 4, 15)
         on_sheath = flaw.random() < 0.5
@@ -142,6 +136,17 @@ def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         notch = notch if on_sheath else notch * cover(30.5 - away)
         picture.flaw(tint(0.20 + 0.08 * noise(flaw, 40), (1, 0.97, 0.92)), notch, flaw.uniform(0.55, 0.9))
     return picture
+
+
+def _bend(picture: Picture, flaw: Rng, cx: float, cy: float) -> None:
+    """One to three strands of copper that stick out near (cx, cy), with their shadow."""
+    lines = []
+    for _ in range(flaw.integers(1, 4)):
+        px, py = within(flaw, cx, cy, 22)
+        lines.append(wander(flaw, px, py, 2 * np.pi * flaw.random(), flaw.uniform(24, 70), 0.25))
+    shadow = stroke(*[[(px + 2, py + 3) for px, py in line] for line in lines], width=5)
+    picture.flaw((0.05, 0.04, 0.03), shadow, 0.5).flaw((0.72, 0.47, 0.30), stroke(*lines, width=5.5))
+    picture.flaw((0.95, 0.72, 0.52), stroke(*[[(px - 1, py - 1) for px, py in line] for line in lines], width=1.8), 0.8)
 
 
 def hazelnut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
