@@ -22,6 +22,7 @@ import numpy as np
 from .errors import DFRError
 from .files import replacing, write_text
 
+
 @dataclass(frozen=True)
 class Record:
     """One measurement.

@@ -293,9 +293,11 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
+    from ..figures.gallery import draw
+    from ..figures.items import ITEMS
     from ..lab.reproduce import main
 
-    return main(args)
+    return main(args, {name: item.needs for name, item in ITEMS.items()}, draw)
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,7 +37,8 @@ class Laboratory:
         results: folder of the records.
         device: name of the device.
         threads: CPU threads a worker computes with.
-        mvtec: whether the data set is the paper's.
+        synthetic: whether the data set was drawn here.
+        mvtec: whether it is the paper's.
         method: name of the method that is measured.
     """
 
@@ -47,6 +48,7 @@ class Laboratory:
     results: Path
     device: str = "auto"
     threads: int = 1
+    synthetic: bool = False
     mvtec: bool = False
     method: str = "DFR"
 
@@ -76,7 +78,7 @@ class Laboratory:
             "edition": self.edition.name,
             "note": self.edition.note,
             "data": self.edition.data,
-            "synthetic": self.edition.synthetic,
+            "synthetic": self.synthetic,
             "mvtec": self.mvtec,
             "network": network_in_words(self.settings),
             "trained": self.settings.weights != "untrained",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..metrics import border_distance, border_profile
+from ..metrics import border_profile
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
 from .common import FunctionView, select, toggle, view
