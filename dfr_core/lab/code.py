@@ -26,11 +26,7 @@ def code_version(*modules: str, package: Path = PACKAGE) -> str:
     """
     digest = hashlib.sha256()
     for module in closure(*modules, package=package):
-        tree = _parsed(_file(module, package))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(repr(_plain(tree)).encode())
+        digest.update(_code(_file(module, package).read_text(encoding="utf-8")))
     return digest.hexdigest()[:12]
 
 
@@ -53,10 +49,10 @@ def imports(module: str, package: Path = PACKAGE) -> set[str]:
     # In a package's __init__ one dot is the package itself; in a module it is the folder around it.
     folder = here if file.name == "__init__.py" else here[:-1]
     named: set[str] = set()
-    for node in _run(_parsed(file)):
+    for node in _statements(file.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             up = folder[: len(folder) - node.level + 1] if node.level else []
             base = ".".join([*up, *([node.module] if node.module else [])])
             # ``from .a import b``: b may be a module, else it is a name in a.
@@ -83,8 +79,19 @@ def _file(module: str, package: Path) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+@lru_cache(maxsize=256)
+def _statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(node for node in _run(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+@lru_cache(maxsize=256)
+def _code(source: str) -> bytes:
+    """What of a module's text counts."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return repr(_plain(tree)).encode()
 
 
 def _plain(node: Any) -> Any:

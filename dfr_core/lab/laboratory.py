@@ -16,6 +16,8 @@ from ..backbones.vgg import build_backbone
 from ..data import available, load_category
 from ..device import pick_device
 from ..editions import Edition
+from ..errors import DFRError
+from ..methods import METHODS
 from ..methods.dfr import versions
 from ..records import Store, file_fingerprint, key_of
 from ..settings import Settings
@@ -24,6 +26,8 @@ from .trial import Protocol
 
 #: Kinds of records that are a method's as much as the data's and the network's.
 OF_A_METHOD = ("training", "pipeline", "speed")
+#: Methods that :mod:`.measures` can train.
+MEASURED = ("DFR",)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Laboratory:
     synthetic: bool = False
     mvtec: bool = False
     method: str = "DFR"
+
+    def __post_init__(self) -> None:
+        if self.method not in MEASURED:
+            raise DFRError(f"method: {self.method!r} is not measured by the laboratory; there is {', '.join(MEASURED)}")
 
     @property
     def store(self) -> Store:
@@ -90,8 +98,12 @@ class Laboratory:
         }
 
     def code(self, kind: str) -> str:
-        """Version of the code that a kind of record depends on."""
-        return code_version(f"lab.measures.{kind}")
+        """Version of the code that a kind of record depends on: its measurement's, and that of the method measured."""
+        modules = [f"lab.measures.{kind}"]
+        if kind in OF_A_METHOD:
+            home = METHODS[self.method].partition(":")[0]
+            modules.append(home.removeprefix("dfr_core."))
+        return code_version(*modules)
 
     def key(self, kind: str, about: Mapping[str, Any], after: tuple[str, ...] = ()) -> str:
         """Key of a record: what was asked, on which data, weights and code, and which other records it builds on."""

@@ -36,13 +36,13 @@ from dfr_core import DFR, paper, released
 from dfr_core.backbones.vgg import build_backbone, feature_dimension
 from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.course import show, table, verdict
+from dfr_core.lab.deviations import DEVIATIONS
 from dfr_core.methods.dfr import evaluation
 from dfr_core.metrics import roc_auc
 from dfr_core.paper_numbers import REMARKS, dfr
 from dfr_core.plotting import heat, outline, to_image
 from dfr_core.regional import axis_operator
 from dfr_core.scoring import residual
-from dfr_core.settings import DEVIATIONS
 
 # %% [markdown]
 # ## The list
