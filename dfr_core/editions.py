@@ -29,6 +29,8 @@ class Edition:
             zero for the paper edition, whose images are MVTec AD's.
         data: in words.
         network: in words.
+        seeds: how many a measurement is made with.
+        note: what was overridden, in words.
     """
 
     name: str
@@ -38,6 +40,13 @@ class Edition:
     n_defect: int
     data: str
     network: str
+    seeds: int = 1
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name with what was overridden, for people; nothing is decided by it."""
+        return f"{self.name} ({self.note})" if self.note else self.name
 
     @property
     def synthetic(self) -> bool:
@@ -47,7 +56,7 @@ class Edition:
         """One line that says which edition made what follows."""
         s = self.settings
         steps = f"{s.steps} steps of {s.batch_size} x {s.positions} positions" if s.steps else f"{s.epochs} epochs"
-        return f"{self.name} edition · {self.data} · {self.network} · layers {s.layers} · {steps} · seed {s.seed}"
+        return f"{self.title} edition · {self.data} · {self.network} · layers {s.layers} · {steps} · seed {s.seed}"
 
     def data_root(self, categories: tuple[str, ...] | None = None) -> Path:
         """Where its data set is; synthetic categories (default: all) are made there when first asked for.
@@ -98,7 +107,7 @@ _SLIM = Settings(
 
 EDITIONS = {
     "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 125}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
-    "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width"),
+    "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width", seeds=3),
     "paper": Edition("paper", Settings(), 0, 0, 0, "MVTec AD", "ImageNet VGG19, full width"),
 }
 

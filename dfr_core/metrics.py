@@ -240,3 +240,25 @@ def _corners(
         kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], max_points)))
         x, y = x[kept], y[kept]
     return x, y
+
+
+def border_distance(height: int, width: int) -> np.ndarray:
+    """How many cells lie between each cell and the nearest border: int [height, width], 0 on the border."""
+    rows, columns = np.arange(height), np.arange(width)
+    return np.minimum.outer(np.minimum(rows, rows[::-1]), np.minimum(columns, columns[::-1]))
+
+
+def border_profile(maps: np.ndarray, step: int = 1) -> np.ndarray:
+    """Mean score by distance from the border, over the mean of the inner half: 1 is a map without a boundary effect (IV-C2).
+
+    Args:
+        maps: anomaly maps, float [N, h, w].
+        step: width of a ring in cells.
+
+    Returns:
+        of each ring, the outermost first: [R], in the precision of the maps.
+    """
+    distance, mean = border_distance(*maps.shape[1:]), maps.mean(0)
+    rings = distance // step
+    means = np.array([mean[rings == ring].mean() for ring in range(rings.max() + 1)], mean.dtype)
+    return means / mean[distance >= min(maps.shape[1:]) // 4].mean()

@@ -2,12 +2,11 @@
 
 A record is a JSON file and, beside it, the arrays a figure needs (npz without pickles). Its name ends in
 a hash of everything the result depends on: the experiment, all settings, the images' bytes, the
-backbone's weights and the code of the pipeline. Change one of them and the old record is not found.
+backbone's weights and the code that measured it. Change one of them and the old record is not found.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import zipfile
@@ -15,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,6 @@ import numpy as np
 
 from .errors import DFRError
 from .files import replacing, write_text
-
-#: The modules whose code decides what is measured. Drawing, the command line and the course are not among them.
-PIPELINE = (
-    "backbones/architecture", "backbones/vgg", "backbones/weights", "methods/base", "methods/cae", "data/arrays", "data/decode",
-    "data/folders", "data/statistics", "methods/dfr", "device", "editions", "lab/experiments", "extract", "metrics", "methods/projected",
-    "receptive_field", "methods/reconstructors", "regional", "regions", "scoring", "settings", "tiles", "methods/train", "methods/whole",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,26 +101,6 @@ def key_of(name: str, **depends_on: Any) -> str:
     """A readable name ending in a hash of all the result depends on."""
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).hexdigest()[:12]
     return f"{name.replace(':', '-').replace(',', '+')}-{digest}"
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Hash of the pipeline's code; comments, docstrings and layout do not count."""
-    digest = hashlib.sha256()
-    for module in PIPELINE:
-        tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(repr(_plain(tree)).encode())
-    return digest.hexdigest()[:12]
-
-
-def _plain(node: Any) -> Any:
-    """A syntax tree without its empty fields, which differ between versions of Python."""
-    if isinstance(node, ast.AST):
-        return [type(node).__name__, *([name, _plain(value)] for name, value in ast.iter_fields(node) if value not in (None, []))]
-    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)
 
 
 def file_fingerprint(files: Iterable[Path]) -> str:

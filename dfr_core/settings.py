@@ -1,8 +1,7 @@
 """Every choice of the method in one place.
 
 The defaults are the paper's (Section IV-A3, IV-A4 and Appendix B); :func:`released` holds the choices of
-the authors' public code where it differs. ``DEVIATIONS`` says, once, where paper, public code and this
-package part.
+the authors' public code where it differs (:mod:`dfr_core.lab.deviations` lists where and why).
 """
 
 from __future__ import annotations
@@ -168,20 +167,3 @@ def _whole(settings: Settings, name: str, least: int) -> None:
     value = getattr(settings, name)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise DFRError(f"{name}: {value!r} is not a whole number of at least {least}")
-
-
-#: Where paper, public code (github.com/YoungGod/DFR) and this package part:
-#: setting, the paper's choice, the public code's, and where each is said.
-DEVIATIONS: tuple[tuple[str, str, str, str], ...] = (
-    ("padding", "zeros (Tables II-IV)", "reflect", "paper IV-C2; vgg19.py"),
-    ("interpolation", "nearest", "bilinear-aligned", "paper IV-A3; main.py --upsample, feature.py"),
-    ("keep_padding", "no", "maps 1, 3, 5-7, 9-11, 13-15 keep their one-pixel reflection border", "paper Eq. 1; vgg19.py"),
-    ("hidden", "(c_o + c_d)/2", "(c_o + 2 c_d)/2", "paper Table VIII; feat_cae.py"),
-    ("batch_norm", "no", "yes", "paper Table VIII; main.py --is_bn"),
-    ("loss", "l2 norm, not squared", "mean squared error", "paper Eq. 4; feat_cae.py"),
-    ("score", "l2 norm, not squared", "mean squared error", "paper Eq. 5; feat_cae.py"),
-    ("map_interpolation", "bilinear", "bilinear-aligned", "paper III-D; anoseg_dfr.py"),
-    ("epochs", "700", "150 (its comment: 700, and 150 for other data)", "paper IV-A4; main.py --epochs"),
-    ("pca_images", "not said (here all)", "the first 10", "paper Appendix B; anoseg_dfr.py"),
-    ("pca_samples", "a random subset (here 20,000)", "all 40,960 of those ten images", "paper Appendix B; anoseg_dfr.py"),
-)

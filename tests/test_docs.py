@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from dfr_core.editions import EDITIONS
-from dfr_core.settings import DEVIATIONS, Settings, paper, released
+from dfr_core.lab.deviations import DEVIATIONS
+from dfr_core.settings import Settings, paper, released
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,6 +12,8 @@ from dfr_core import data
 from dfr_core import paper_numbers as paper
 from dfr_core.errors import DFRError
 from dfr_core.figures import claims, drawing, gallery, measured, tables, verdicts
+from dfr_core.figures.items import ITEMS
+from dfr_core.lab.trial import Protocol
 from dfr_core.records import Record, Records
 
 ZEROS = dict.fromkeys((*paper.GROWING, *paper.REFINING), "zeros")
@@ -20,6 +22,13 @@ COMMON = {
     "edition": "test",
     "data": "synthetic data",
     "network": "untrained VGG19, 1/8 width",
+    "method": "DFR",
+    "backbone": "vgg19",
+    "weights": "untrained",
+    "width": 0.125,
+    "synthetic": True,
+    "mvtec": False,
+    "trained": False,
     "created": "2026-01-02",
     "device": "a device",
 }
@@ -158,16 +167,17 @@ def test_single_numbers():
 def test_everything_is_drawn(drawn):
     out, files = drawn
     assert {f.name for f in files} == {f.name for f in out.iterdir()}
-    for item in drawing.functions():
-        name = "contact_sheet" if item == "contact" else item
+    figures, texts = ([item for item in ITEMS.values() if bool(item.alt) == drawn] for drawn in (True, False))
+    assert len(figures) == 10 and len(texts) == 9
+    for name in ["contact_sheet" if item.name == "contact" else item.name for item in figures]:
         for suffix in ("png", "svg", "csv"):
             assert 0 < (out / f"{name}.{suffix}").stat().st_size < 600_000
-    for item in [*tables.functions(), "claims"]:
-        assert (out / f"{item}.md").is_file() and (out / f"{item}.csv").is_file()
+    for name in [item.name for item in texts]:
+        assert (out / f"{name}.md").is_file() and (out / f"{name}.csv").is_file()
     page = (out / "README.md").read_text()
-    for item, (heading, sentence, alt) in gallery.ITEMS.items():
-        assert f"## {heading}\n" in page and sentence in page
-        assert bool(alt) == (item in drawing.functions()) and f"![{alt}](" in page or not alt
+    for item in ITEMS.values():
+        assert f"## {item.heading}\n" in page and item.sentence in page
+        assert f"![{item.alt}](" in page or not item.alt
     assert "Missing" not in page
 
 
@@ -186,7 +196,7 @@ def test_every_file_of_numbers_carries_the_stamp(drawn):
 
 def test_a_figure_shows_its_stamp(records, tmp_path):
     with drawing.style():
-        made = drawing.functions()["fig7"](records)
+        made = ITEMS["fig7"].make()(records)
         drawing.save(made, tmp_path, "fig7")
     shown = " ".join(text.get_text().replace("\n", " ") for text in made.figure.texts)
     assert made.stamp in shown
@@ -211,8 +221,8 @@ def test_nothing_is_drawn_from_nothing(tmp_path):
     files = gallery.draw(Records(), tmp_path)
     assert [f.name for f in files] == ["README.md"] == [f.name for f in tmp_path.iterdir()]
     page = files[0].read_text()
-    for heading, *_ in gallery.ITEMS.values():
-        assert f"- {heading}: needs " in page and f"## {heading}\n" not in page
+    for item in ITEMS.values():
+        assert f"- {item.heading}: needs " in page and f"## {item.heading}\n" not in page
 
 
 def test_part_of_the_records_draws_part(tmp_path):
@@ -220,7 +230,7 @@ def test_part_of_the_records_draws_part(tmp_path):
     files = {f.name for f in gallery.draw(some, tmp_path, {"fig4", "fig5", "fig7", "table2", "table4", "table7"})}
     assert {"fig4.png", "fig7.png", "table2.md", "table4.md"} <= files
     assert not any(name.startswith(("fig5", "table7")) for name in files)
-    assert "1 of 5 categories: wood" in drawing.functions()["fig7"](some).note
+    assert "1 of 5 categories: wood" in ITEMS["fig7"].make()(some).note
     assert "1 of 15 categories: wood" in (tmp_path / "table2.md").read_text()
 
 
@@ -327,3 +337,79 @@ def test_wood_alone_can_fall():
     for record in found:
         record.about["metrics"]["pro_auc"] = 1.5 - record.about["metrics"]["roc_auc"]
     assert verdict(found, "On wood") == ["holds"]
+
+
+# ------------------------------------------------------------------------------------- whose records they are
+
+
+def of(value: float, **changes) -> Records:
+    """Trainings of wood and tile with one metric everywhere, of another network or method."""
+    found = trainings(1, ("wood", "tile"), lambda *_: value)
+    return Records(Record(r.about | changes, r.arrays) for r in found)
+
+
+@pytest.mark.parametrize("change", [{"backbone": "vgg16"}, {"weights": "imagenet"}, {"width": 1.0}])
+@pytest.mark.parametrize("turned", [False, True])
+def test_records_of_another_network_are_never_mixed_in(change, turned):
+    ours, theirs = of(0.9), of(0.5, **change)
+    both = Records(theirs + ours if turned else ours + theirs)
+    with pytest.raises(DFRError, match="they are of 2 protocols, .*DFR on vgg19"):
+        measured.by_seed(both, "roc_auc", "wood", "1:12", "zeros")
+    for value, protocol in ((0.9, Protocol.read(ours[0].about)), (0.5, Protocol.read(theirs[0].about))):
+        chosen = measured.Evidence(both, protocol)
+        assert measured.by_seed(chosen, "roc_auc", "wood", "1:12", "zeros") == {0: value}
+        assert np.all(measured.cube(chosen, "roc_auc", [("1:12", "zeros"), ("1:12", "reflect")], paper.TEXTURES).values == value)
+        table = tables.table2(chosen)
+        assert table.rows[paper.CATEGORIES.index("wood")][table.header.index("here: DFR f{1:12}")].mean == value
+        assert all(Protocol.read(r.about) == protocol for r in measured.training(chosen, [("1:12", "zeros")]))
+
+
+def test_the_gallery_draws_one_protocol(tmp_path):
+    both = Records(of(0.9) + of(0.5, backbone="vgg16"))
+    with pytest.raises(DFRError, match="say which with protocol="):
+        gallery.draw(both, tmp_path, {"table4"})
+    gallery.draw(both, tmp_path, {"table4"}, Protocol.read(of(0.9)[0].about))
+    assert "0.900" in (tmp_path / "table4.md").read_text() and "0.500" not in (tmp_path / "table4.md").read_text()
+
+
+def test_two_records_of_one_trial_are_refused():
+    with pytest.raises(DFRError, match="two are of one measurement .*wood"):
+        measured.Evidence(of(0.9) + of(0.5))
+
+
+def test_a_method_that_has_records_has_a_column():
+    found = measured.Evidence(trainings(2) + of(0.5, method="VAE-grad") + of(0.4, method="Other"))
+    assert found.methods == ["Other", "VAE-grad"] and found.protocol.method == "DFR"
+    table = tables.table2(found)
+    row = table.rows[paper.CATEGORIES.index("wood")]
+    assert row[table.header.index("here: VAE-grad")].mean == 0.5 and row[table.header.index("here: Other")].mean == 0.4
+    assert row[table.header.index("here: AnoGAN")] is None
+    assert table.rows[-1][table.header.index("here: VAE-grad")] == 0.5
+    assert row[table.header.index("here: DFR f{1:12}")].mean > 0.5
+    assert "here: Other" not in tables.table2(trainings(1)).header
+
+
+def rivals(value: float, *names: str) -> Records:
+    return Records(Record(r.about | {"method": name}, r.arrays) for name in names for r in trainings(3, metric=lambda *_: value))
+
+
+def test_the_claim_about_rivals_needs_their_records():
+    four = ("AE-ssim", "AE-l2", "AnoGAN", "VAE-grad")
+    assert verdict(trainings(3), "baselines") == ["cannot be told"]
+    some = Records(trainings(3) + rivals(0.5, *four))
+    assert verdict(some, "baselines") == ["cannot be told"]
+    assert "not measured: ST-m" in claims.table(some).markdown()
+    assert verdict(Records(some + rivals(2.0, "ST-m")), "baselines") == ["does not hold"]
+    equal = rivals(0.5, "ST-m")
+    for record in equal:  # a hair below DFR, so that the seeds differ
+        ours = quality(record.about["category"], "1:16", "zeros", record.about["seed"])
+        record.about["metrics"] = {"roc_auc": ours - 1e-4 * record.about["seed"], "pro_auc": ours - 0.1}
+    assert verdict(Records(some + equal), "baselines") == ["holds"]
+
+
+def test_what_the_flags_say():
+    one = {"kind": "training", "mvtec": True, "synthetic": False, "trained": True}
+    assert measured.not_comparable([Record(one | {"data": "synthetic", "network": "untrained"})]) == ""
+    assert "not MVTec AD" in measured.not_comparable([Record(one | {"mvtec": False})])
+    assert "never trained" in measured.not_comparable([Record(one | {"trained": False})])
+    assert "data are synthetic" in measured.not_comparable([Record(one | {"mvtec": False, "synthetic": True})])

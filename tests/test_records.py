@@ -10,7 +10,7 @@ import pytest
 
 from dfr_core import records
 from dfr_core.errors import DFRError
-from dfr_core.records import Record, Records, Store, code_version, file_fingerprint, key_of
+from dfr_core.records import Record, Records, Store, file_fingerprint, key_of
 
 
 def test_a_record_survives_the_disk(tmp_path):
@@ -44,22 +44,6 @@ def test_the_key_depends_on_everything():
     keys |= {key_of("training-1:12", **{**base, name: "other"}) for name in base}
     assert len(keys) == 5
     assert all("/" not in key and ":" not in key for key in keys)
-
-
-def test_code_version_sees_code_but_not_comments(tmp_path, monkeypatch):
-    def version(source: str) -> str:
-        (tmp_path / "train.py").write_text(source)
-        monkeypatch.setattr(records, "PIPELINE", ("train",))
-        monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
-        return code_version.__wrapped__()
-
-    base = version('def f():\n    """Doc."""\n    return 1\n')
-    assert version('# why\ndef f():\n    """Other words."""\n\n    return 1\n') == base
-    assert version('def f():\n    """Doc."""\n    return 2\n') != base
-
-
-def test_every_pipeline_module_exists():
-    assert len(code_version()) == 12
 
 
 def test_file_fingerprint_sees_bytes_and_names(tmp_path):
@@ -99,12 +83,3 @@ def test_a_record_can_be_copied_and_sent():
         assert other.kind == "speed" and other.arrays["x"].tolist() == [0, 1, 2]
         with pytest.raises(AttributeError):
             other.nothing  # noqa: B018 (asking is the test)
-
-
-def test_code_version_is_the_same_in_every_python(tmp_path, monkeypatch):
-    """Newer versions of Python add empty fields to the syntax tree."""
-    source = "def f(x: int = 1) -> str:\n    return f'{x!r:>3}'\n\n\nclass A:\n    pass\n"
-    (tmp_path / "train.py").write_text(source)
-    monkeypatch.setattr(records, "PIPELINE", ("train",))
-    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
-    assert code_version.__wrapped__() == "253f6f68dd40"

@@ -19,8 +19,13 @@ import pytest
 from dfr_core.command import main
 from dfr_core.command.reproduce import add_arguments
 from dfr_core.editions import edition
-from dfr_core.lab import experiments, reproduce
-from dfr_core.lab.experiments import NEEDS, Laboratory, border_profile, plan, run_job, showcase, speed_jobs
+from dfr_core.figures.items import ITEMS
+from dfr_core.lab import laboratory, reproduce, worker
+from dfr_core.lab.laboratory import Laboratory
+from dfr_core.lab.measures.images import showcase
+from dfr_core.lab.plan import plan, speed_jobs
+from dfr_core.lab.trial import Needs, Trial
+from dfr_core.lab.worker import run_job
 from dfr_core.methods.train import total_steps
 from dfr_core.records import Store
 
@@ -35,7 +40,7 @@ def lab(tmp_path_factory) -> Laboratory:
     chosen = edition("quick")
     root = chosen.data_root(CATEGORIES)
     settings = replace(chosen.settings, steps=5, positions=32, pca_samples=600)
-    return Laboratory(chosen, settings, root.resolve(), tmp_path_factory.mktemp("results"), "cpu", 1)
+    return Laboratory(chosen, settings, root.resolve(), tmp_path_factory.mktemp("results"), "cpu", 1, synthetic=True)
 
 
 def arguments(results: Path, out: Path, *more: str) -> list[str]:
@@ -55,12 +60,19 @@ def contents(results: Path) -> dict[str, tuple]:
     return found
 
 
+def needs(*items: str) -> Needs:
+    """What some items need, or all."""
+    return Needs.union(ITEMS[name].needs for name in items or ITEMS)
+
+
 def test_the_plan_covers_the_paper(lab):
-    jobs = plan(lab, set(NEEDS), CATEGORIES, seeds=2) + speed_jobs(lab, set(NEEDS), [])
+    jobs = plan(lab, needs(), CATEGORIES, seeds=2) + speed_jobs(lab, needs(), [])
     training = [job for job in jobs if job.kind == "training"]
     assert len(training) == len(CATEGORIES) * 2 * 2  # seeds, paddings
-    zeros = {w for job in training if dict(job.about)["padding"] == "zeros" for w, _, _ in job.records}
-    reflect = {w for job in training if dict(job.about)["padding"] == "reflect" for w, _, _ in job.records}
+    trials = [Trial(**record.about) for job in training for record in job.records]
+    zeros = {trial.layers for trial in trials if trial.padding == "zeros"}
+    reflect = {trial.layers for trial in trials if trial.padding == "reflect"}
+    assert {(trial.method, trial.backbone, trial.weights, trial.width) for trial in trials} == {("DFR", "vgg19", "untrained", 0.125)}
     assert zeros == {"1:2", "1:4", "1:8", "1:12", "1:16", "12", "9:12", "5:12", "3:12"}
     assert reflect == {"12", "9:12", "5:12", "3:12", "1:12"}
     assert {job.kind for job in jobs} == {"training", "images", "statistics", "network", "pipeline", "speed"}
@@ -69,48 +81,44 @@ def test_the_plan_covers_the_paper(lab):
 
 
 def test_only_plans_what_the_items_need(lab):
-    (job,) = plan(lab, {"table1"}, CATEGORIES, 1)
+    (job,) = plan(lab, needs("table1"), CATEGORIES, 1)
     assert job.kind == "network"
-    jobs = plan(lab, {"table2"}, CATEGORIES, 1)
-    assert [w for job in jobs for w, _, _ in job.records] == ["1:12", "1:16"] * 2
+    jobs = plan(lab, needs("table2"), CATEGORIES, 1)
+    assert [record.about["layers"] for job in jobs for record in job.records] == ["1:12", "1:16"] * 2
 
 
 @pytest.mark.parametrize("change", [{"steps": 6}, {"variance": 0.5}, {"width": 0.25}])
 def test_other_settings_give_other_keys(lab, change):
     def keys(laboratory: Laboratory) -> set[str]:
-        return {key for job in plan(laboratory, {"table2"}, CATEGORIES, 1) for key in job.keys}
+        return {key for job in plan(laboratory, needs("table2"), CATEGORIES, 1) for key in job.keys}
 
     assert not keys(lab) & keys(replace(lab, settings=replace(lab.settings, **change)))
 
 
 def test_other_data_or_code_give_other_keys(lab, monkeypatch):
-    before = {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
+    before = {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "code_version", lambda: "other")
-        assert not before & {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
-    monkeypatch.setattr(experiments, "_data_fingerprint", lambda root, category: "other")
-    assert not before & {key for job in plan(lab, {"table2"}, CATEGORIES, 1) for key in job.keys}
+        patch.setattr(laboratory, "code_version", lambda *_: "other")
+        assert not before & {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
+    monkeypatch.setattr(laboratory, "_data_fingerprint", lambda root, category: "other")
+    assert not before & {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
 
 
 def test_a_training_record_holds_what_figures_need(lab):
-    job = next(job for job in plan(lab, {"table2"}, CATEGORIES, 1) if dict(job.about)["category"] == "leather")
+    job = next(job for job in plan(lab, needs("table2"), CATEGORIES, 1) if job.records[0].about["category"] == "leather")
     told: list[str] = []
     run_job(lab, job, told.append)
     assert told == job.keys
     record = lab.store.get(job.keys[0])
     assert record.layers == "1:12" and record.padding == "zeros" and record.edition == "quick"
+    assert Trial.read(record.about) == lab.protocol.trial("leather", 0, "1:12", "zeros")
+    assert record.synthetic and not record.mvtec and not record.trained
     assert 0 <= record.metrics["pro_auc"] <= 1 and 0 <= record.metrics["roc_auc"] <= 1
     assert record.counts["anomalous_images"] == len(record.arrays["maps"]) - 1
     assert len(record.arrays["loss_curve"]) == 5 and record.arrays["border_profile"].shape == (32,)
     assert len(record.architecture) == 6
     run_job(lab, job, told.append)  # everything is there: nothing is done again
     assert len(told) == len(job.keys)
-
-
-def test_border_profile_finds_a_border():
-    maps = np.ones((2, 16, 16), np.float32)
-    maps[:, 0] = maps[:, -1] = maps[:, :, 0] = maps[:, :, -1] = 3
-    np.testing.assert_allclose(border_profile(maps), [3] + [1] * 7)
 
 
 def test_showcase_takes_one_image_of_each_kind():
@@ -123,7 +131,7 @@ def test_a_second_run_measures_nothing(tmp_path, monkeypatch, capsys):
     args = arguments(tmp_path / "results", tmp_path / "out", "--only", "table1", "table7")
     assert main(args) == 0
     assert "2 to measure" in capsys.readouterr().err
-    monkeypatch.setattr(experiments, "run_job", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(worker, "run_job", lambda *_: pytest.fail("measured again"))
     assert main(args) == 0
     assert "0 to measure" in capsys.readouterr().err
 
@@ -154,8 +162,8 @@ def test_mistakes_are_one_line(tmp_path, capsys, more, says):
 def test_epochs_replace_the_steps_of_a_slim_edition(tmp_path):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    lab = reproduce._laboratory(parser.parse_args(["--edition", "quick", "--epochs", "3"]))
-    assert total_steps(lab.settings, 8) == 6 and lab.edition.name == "quick (3 epochs)"
+    lab = reproduce.laboratory(parser.parse_args(["--edition", "quick", "--epochs", "3"]))
+    assert total_steps(lab.settings, 8) == 6 and (lab.edition.name, lab.edition.title) == ("quick", "quick (3 epochs)")
 
 
 def test_data_are_called_what_they_are(tmp_path):
@@ -163,7 +171,9 @@ def test_data_are_called_what_they_are(tmp_path):
     add_arguments(parser)
 
     def words(*arguments: str) -> str:
-        return reproduce._laboratory(parser.parse_args([*arguments, "--weights", "untrained"])).edition.data
+        lab = reproduce.laboratory(parser.parse_args([*arguments, "--weights", "untrained"]))
+        assert (lab.synthetic, lab.mvtec) == (lab.edition.data == "synthetic data", False)
+        return lab.edition.data
 
     made = edition("quick").data_root(("leather",))
     assert words("--edition", "quick") == words("--edition", "paper", "--data", str(made)) == "synthetic data"
@@ -183,14 +193,14 @@ def test_a_folder_without_categories(tmp_path, capsys):
 
 def test_speed_is_measured_again_when_the_trainings_are_others(lab):
     def keys(categories: tuple[str, ...]) -> set[str]:
-        return {k for job in speed_jobs(lab, {"table6"}, plan(lab, {"table6"}, categories, 1)) for k in job.keys}
+        return {k for job in speed_jobs(lab, needs("table6"), plan(lab, needs("table6"), categories, 1)) for k in job.keys}
 
     assert len(keys(CATEGORIES)) == 5 and not keys(CATEGORIES) & keys(CATEGORIES[:1])
 
 
 def test_a_checkpoint_outlives_a_kill_before_the_record(lab, monkeypatch):
     slow = replace(lab, settings=replace(lab.settings, steps=None, epochs=1))
-    (job,) = plan(slow, {"table2"}, ("leather",), 1)
+    (job,) = plan(slow, needs("table2"), ("leather",), 1)
     job = replace(job, records=job.records[:1])
     monkeypatch.setattr(Store, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dfr_core import editions, settings
 from dfr_core.errors import DFRError
-from dfr_core.settings import DEVIATIONS, Settings, paper, released
+from dfr_core.lab.deviations import DEVIATIONS
+from dfr_core.settings import Settings, paper, released
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
+from dfr_core.metrics import border_distance
 from dfr_core.paper_numbers import TABLE_I
 from dfr_core.widgets import boundary, paint, scales, stages
 
@@ -77,7 +78,7 @@ def test_growing_the_scale_set_changes_picture_and_text():
 
 
 def test_the_distance_from_the_border_counted_by_hand():
-    distance = boundary.border_distance(5, 7)
+    distance = border_distance(5, 7)
     assert all(min(i, j, 4 - i, 6 - j) == distance[i, j] for i in range(5) for j in range(7))
 
 
@@ -90,7 +91,7 @@ def test_a_map_without_a_border_effect_has_profile_one(value):
 
 def test_the_profile_is_the_mean_of_the_ring_over_the_mean_of_the_middle():
     maps = noise(3, SIDE, SIDE) + 1
-    distance = boundary.border_distance(SIDE, SIDE)
+    distance = border_distance(SIDE, SIDE)
     _, ratio = boundary.profile(maps, step=8)
     for k in range(len(ratio)):
         ring = (distance >= 8 * k) & (distance < 8 * k + 8)

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `dfr reproduce`."""
+    from ..figures.gallery import draw
+    from ..figures.items import ITEMS
     from ..lab.reproduce import main
 
-    return main(args)
+    return main(args, {name: item.needs for name, item in ITEMS.items()}, draw)

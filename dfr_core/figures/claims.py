@@ -5,42 +5,20 @@ How a verdict is reached is said in :mod:`.verdicts` and, in short, in :data:`RU
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .. import paper_numbers as paper
-from .measured import GROUPS, METRICS, Indexed, Missing, cube, first, nice, stamp, training
-from .tables import Table, not_comparable
-from .verdicts import FAILS, FASTER, HOLDS, UNKNOWN, above, below, every, interval, timed
+from .judgements import (
+    FLAT, SATISFACTORY, SMALL, Outcome, each, faster, gains, grows, healed, hundred, latent, objects_need_more, outperforms, satisfactory,
+    saturates, unseen, wood, zero_border,
+)  # fmt: skip
+from .measured import METRICS, Missing, evidence, not_comparable, stamp
+from .table import Table
+from .verdicts import FAILS, HOLDS, UNKNOWN
 
 if TYPE_CHECKING:
-    from ..records import Record, Records
-
-#: The paper's words "a small margin" and "small degradations" as a number: its own are 0.017 to 0.032.
-SMALL = 0.05
-#: More than this beyond {1:12} is no saturation.
-FLAT = 0.005
-#: "Satisfactory" as a number: the paper's f{12} has ROC-AUC 0.916 and 0.922.
-SATISFACTORY = 0.9
-_RING = 8  # cells from the border that zero padding is expected to disturb: 32 pixels
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a measurement says about a claim.
-
-    Attributes:
-        text: the numbers, in a sentence.
-        verdict: one of the three.
-        used: the records.
-    """
-
-    text: str
-    verdict: str
-    used: tuple[Record, ...] = ()
+    from ..records import Records
 
 
 @dataclass(frozen=True)
@@ -60,278 +38,59 @@ class Claim:
     measure: Callable[[Records], Outcome]
 
 
-# ------------------------------------------------------------------------------------------ measurements
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """A paired comparison: one number a seed for each of two settings, and the differences by category."""
-
-    first: np.ndarray  # [seeds]
-    second: np.ndarray  # [seeds]
-    categories: tuple[str, ...]
-    by_category: np.ndarray  # [seeds, categories]
-    used: tuple[Record, ...]
-    remark: str
-
-    @property
-    def gain(self) -> np.ndarray:
-        return self.second - self.first
-
-    def words(self) -> str:
-        ups = int((self.by_category.mean(0) > 0).sum())
-        means = f"{self.first.mean():.3f} to {self.second.mean():.3f}"
-        return f"{means}, {_spread(self.gain)}; up in {ups} of {len(self.categories)}{self.remark}"
-
-
-def _pair(records: Records, metric: str, before: tuple[str, str], after: tuple[str, str], members: Sequence[str]) -> _Pair:
-    found = cube(records, metric, [before, after], members)
-    low, high = found.values[:, :, 0], found.values[:, :, 1]
-    used = tuple(training(records, [before, after], found.categories))
-    return _Pair(low.mean(1), high.mean(1), found.categories, high - low, used, _partly(found.categories, members))
-
-
-def _partly(present: Sequence[str], wanted: Sequence[str]) -> str:
-    return "" if len(present) == len(wanted) else f" (of the {len(wanted)} there are {len(present)})"
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean, low, high = interval(values)
-    return f"{mean:+.3f} (one seed)" if len(values) < 2 else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def _gains(before: tuple[str, str], after: tuple[str, str], metrics: Sequence[str], groups: Sequence[str], most: float | None = None):
-    """Measure "``after`` is better than ``before``" for every metric and group; ``most``: and by no more than this."""
-
-    def measure(records: Records) -> Outcome:
-        texts, verdicts, used = [], [], []
-        for metric in metrics:
-            for group in groups:
-                pair = _pair(records, metric, before, after, GROUPS[group])
-                where = f"{METRICS[metric]}, {'all categories' if group == 'all' else group}"
-                texts.append(f"{where}: {pair.words()}")
-                verdicts.append(above(pair.gain))
-                if most is not None:
-                    verdicts.append(below(pair.gain, most))
-                used += pair.used
-        return Outcome("; ".join(texts), every(verdicts), tuple(used))
-
-    return measure
-
-
-def _each(metric: str, group: str, before: tuple[str, str], after: tuple[str, str]):
-    """Measure "every category is better with ``after``"."""
-
-    def measure(records: Records) -> Outcome:
-        pair = _pair(records, metric, before, after, GROUPS[group])
-        verdicts = [above(pair.by_category[:, k]) for k in range(len(pair.categories))]
-        changes = pair.by_category.mean(0)
-        worst, best = int(changes.argmin()), int(changes.argmax())
-        text = f"{(changes > 0).sum()} of {len(changes)} rise, "
-        text += f"{verdicts.count(HOLDS)} beyond the seeds' spread, {verdicts.count(FAILS)} fall beyond it; "
-        text += f"from {changes[worst]:+.3f} ({nice(pair.categories[worst])}) to {changes[best]:+.3f} ({nice(pair.categories[best])})"
-        return Outcome(text + pair.remark, every(verdicts), pair.used)
-
-    return measure
-
-
-def _saturates(metric: str):
-    def measure(records: Records) -> Outcome:
-        settings = [(layers, "zeros") for layers in ("1:2", "1:8", "1:12", "1:16")]
-        found = cube(records, metric, settings, GROUPS["textures"])
-        means = found.values.mean(1)  # [seeds, settings]
-        later = means[:, 3] - means[:, 1:3].max(1)
-        text = ", ".join(f"{{{layers}}} {m:.3f}" for (layers, _), m in zip(settings, means.mean(0)))
-        text += "; {1:16} less the better of the two before: "
-        verdict = every([below(later, FLAT), above(means[:, 1:3].max(1) - means[:, 0])])
-        return Outcome(text + _spread(later), verdict, tuple(training(records, settings, found.categories)))
-
-    return measure
-
-
-def _objects_need_more(records: Records) -> Outcome:
-    settings = [("1:8", "zeros"), ("1:16", "zeros")]
-    objects, textures = (cube(records, "roc_auc", settings, GROUPS[g]) for g in ("objects", "textures"))
-    shared = sorted(set(objects.seeds) & set(textures.seeds))
-    if not shared:
-        raise Missing("objects and textures of one seed")
-    gain = [{s: float((v[:, 1] - v[:, 0]).mean()) for s, v in zip(c.seeds, c.values)} for c in (objects, textures)]
-    values = [gain[0][s] - gain[1][s] for s in shared]
-    text = f"ROC-AUC from {{1:8}} to {{1:16}}: objects {_spread(list(gain[0].values()))}, textures {_spread(list(gain[1].values()))}; "
-    return Outcome(text + f"difference {_spread(values)}", above(values), tuple(training(records, settings)))
-
-
-def _wood(records: Records) -> Outcome:
-    parts = [_pair(records, metric, ("1:2", "zeros"), ("1:16", "zeros"), ("wood",)) for metric in METRICS]
-    text = "; ".join(f"{METRICS[m]} {p.first.mean():.3f} to {p.second.mean():.3f}, {_spread(p.gain)}" for m, p in zip(METRICS, parts))
-    return Outcome(text, every([above(parts[0].gain), below(parts[1].gain)]), parts[0].used)
-
-
-def _satisfactory(records: Records) -> Outcome:
-    found = cube(records, "roc_auc", [("12", "zeros")], paper.CATEGORIES)
-    means = found.values[:, :, 0].mean(1)
-    text = f"mean ROC-AUC {_plain(means)}{_partly(found.categories, paper.CATEGORIES)}"
-    return Outcome(text, above(means, SATISFACTORY), tuple(training(records, [("12", "zeros")])))
-
-
-def _plain(values: np.ndarray) -> str:
-    mean, low, high = interval(values)
-    return f"{mean:.3f} (one seed)" if len(values) < 2 else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _border(records: Records) -> tuple[np.ndarray, np.ndarray, list[Record]]:
-    """Excess of the score near the border, by seed: with zero padding, with reflection."""
-    settings = [("1:12", "zeros"), ("1:12", "reflect")]
-    found = cube(records, "roc_auc", settings, GROUPS["textures"])  # for what is complete
-    used = [r for r in training(records, settings, found.categories) if r.about["seed"] in found.seeds]
-    excess: dict[tuple[str, int], list[float]] = {}
-    for record in used:
-        profile = np.asarray(record.arrays.get("border_profile", ()), float)
-        if not profile.size:
-            raise Missing("border profiles (normal test images) of the textures")
-        excess.setdefault((record.about["padding"], record.about["seed"]), []).append(float(profile[:_RING].mean() - 1))
-    zeros, reflect = (np.array([np.mean(excess[p, s]) for s in found.seeds]) for p in ("zeros", "reflect"))
-    return zeros, reflect, used
-
-
-def _zero_border(records: Records) -> Outcome:
-    zeros, _, used = _border(records)
-    text = f"score within 32 pixels of the border over that of the inner half, minus one: {_spread(zeros)}"
-    return Outcome(text, above(zeros), tuple(used))
-
-
-def _healed(records: Records) -> Outcome:
-    zeros, reflect, used = _border(records)
-    fall = abs(zeros) - abs(reflect)
-    text = f"excess near the border: zeros {zeros.mean():+.3f}, reflection {reflect.mean():+.3f}; its size falls by {_spread(fall)}"
-    return Outcome(text, above(fall), tuple(used))
-
-
-def _fps(records: Records) -> tuple[dict[str, float], list[Record]]:
-    used = [r for layers in paper.REFINING for r in records.where(kind="speed", layers=layers, padding="reflect")]
-    rates: dict[str, list[float]] = {}
-    for record in used:
-        rates.setdefault(record.about["layers"], []).append(record.about["fps"])
-    if set(rates) != set(paper.REFINING):
-        raise Missing("speed records of all five layer sets")
-    return {layers: float(np.mean(rates[layers])) for layers in paper.REFINING}, used
-
-
-def _faster(records: Records) -> Outcome:
-    fps, used = _fps(records)
-    steps = [a / b for a, b in zip(list(fps.values()), list(fps.values())[1:])]
-    if fps["12"] >= FASTER * fps["1:12"] and min(steps) > 1 / FASTER:
-        verdict = HOLDS
-    else:
-        verdict = FAILS if fps["12"] * FASTER <= fps["1:12"] else UNKNOWN
-    text = ", ".join(f"{{{layers}}} {rate:.1f}" for layers, rate in fps.items())
-    text += f" frames a second on {used[0].about.get('device', 'this device')}"
-    return Outcome(text, verdict, tuple(used))
-
-
-def _hundred(records: Records) -> Outcome:
-    fps, used = _fps(records)
-    text = f"{fps['1:12']:.1f} frames a second on {used[0].about.get('device', 'this device')}"
-    return Outcome(text, timed(fps["1:12"], 100), tuple(used))
-
-
-def _unseen(fpr: str):
-    """Measure the share of normal test pixels above the threshold; on the training images it is right by construction."""
-
-    def measure(records: Records) -> Outcome:
-        used = [r for r in training(records, [("1:12", "zeros")]) if r.about.get("normal_fpr")]
-        if not used:
-            raise Missing("false positive rates on normal test images (1:12, zero padding)")
-        by_seed: dict[int, list[float]] = {}
-        for record in used:
-            by_seed.setdefault(record.about["seed"], []).append(record.about["normal_fpr"][fpr])
-        means = [float(np.mean(shares)) for _, shares in sorted(by_seed.items())]
-        text = f"{100 * np.mean(means):.3g} % of the pixels of normal test images"
-        if fpr == "0":
-            clean = sum(r.about["normal_fpr"][fpr] == 0 for r in used)
-            return Outcome(f"{text}; none in {clean} of {len(used)} trainings", HOLDS if clean == len(used) else FAILS, tuple(used))
-        text += f" (by seed {', '.join(f'{100 * m:.3g}' for m in means)})"
-        return Outcome(text, every([above(means, float(fpr) / 2), below(means, float(fpr) * 2)]), tuple(used))
-
-    return measure
-
-
-def _latent(records: Records) -> Outcome:
-    used = training(records, [("1:12", "zeros")])
-    if not used:
-        raise Missing("training records of 1:12 with zero padding")
-    shares = [r.about["c_d"] / r.about["c_o"] for r in used]
-    sizes = [r.about["c_d"] for r in used]
-    text = f"f{{1:12}}: c_d from {min(sizes)} to {max(sizes)} of c_o = {used[0].about['c_o']}, at most {max(shares):.0%}"
-    return Outcome(text, HOLDS if max(shares) < 0.5 else FAILS, tuple(used))
-
-
-def _grows(records: Records) -> Outcome:
-    record = first(records, kind="network")
-    if record is None:
-        raise Missing("a network record")
-    sizes = [row["size"] for row in record.about["receptive_fields"]]
-    verdict = HOLDS if sizes == list(paper.TABLE_I.values()) else FAILS
-    return Outcome(f"{sizes[0]} to {sizes[-1]} pixels, {'all 16 as printed' if verdict == HOLDS else 'not as printed'}", verdict, (record,))
-
-
-def _baselines(records: Records) -> Outcome:
-    raise Missing("baselines measured here; so far there are only the paper's own numbers")
-
-
 _Z, _R = "zeros", "reflect"
 _BOTH = tuple(METRICS)
 
 #: In the paper's order.
 CLAIMS: tuple[Claim, ...] = (
-    Claim("VGG19's receptive field grows from 3 to 252 pixels over its 16 layers.", "III-A, Table I", "3 to 252", _grows),
-    Claim("The CAE compresses the features into a space of low dimension (here: less than half of c_o).", "III-C", "none", _latent),
+    Claim("VGG19's receptive field grows from 3 to 252 pixels over its 16 layers.", "III-A, Table I", "3 to 252", grows),
+    Claim("The CAE compresses the features into a space of low dimension (here: less than half of c_o).", "III-C", "none", latent),
     Claim("The threshold for an FPR of 0 on the training images leaves other normal images clean, too.", "III-D, implied", "none",
-          _unseen("0")),
+          unseen("0")),
     Claim("The threshold for an FPR of 0.005 gives that rate on other normal images, too (within a factor of two).", "III-D, implied",
-          "none", _unseen("0.005")),
+          "none", unseen("0.005")),
     Claim("DFR outperforms the reconstruction-based baselines and is on par with ST-m.", "IV-B, Tables II, III",
-          "0.95 to 0.89; 0.91 to 0.91", _baselines),
+          "0.95 to 0.89; 0.91 to 0.91", outperforms),
     Claim("All 16 scales are better on average than the first 12, by ROC-AUC.", "IV-B, Table II", "0.94 to 0.95",
-          _gains(("1:12", _Z), ("1:16", _Z), ["roc_auc"], ["all"])),
+          gains(("1:12", _Z), ("1:16", _Z), ["roc_auc"], ["all"])),
     Claim("All 16 scales are better on average than the first 12, by PRO-AUC.", "IV-B, Table III", "0.90 to 0.91",
-          _gains(("1:12", _Z), ("1:16", _Z), ["pro_auc"], ["all"])),
+          gains(("1:12", _Z), ("1:16", _Z), ["pro_auc"], ["all"])),
     Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by ROC-AUC.", "IV-C1, Fig. 5", "in the figure",
-          _gains(("1:2", _Z), ("1:16", _Z), ["roc_auc"], ["objects"])),
+          gains(("1:2", _Z), ("1:16", _Z), ["roc_auc"], ["objects"])),
     Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by PRO-AUC.", "IV-C1, Fig. 6", "in the figure",
-          _gains(("1:2", _Z), ("1:16", _Z), ["pro_auc"], ["objects"])),
+          gains(("1:2", _Z), ("1:16", _Z), ["pro_auc"], ["objects"])),
     Claim("Every object category benefits, by ROC-AUC.", "IV-C1, Fig. 5", "10 of 10",
-          _each("roc_auc", "objects", ("1:2", _Z), ("1:16", _Z))),
+          each("roc_auc", "objects", ("1:2", _Z), ("1:16", _Z))),
     Claim("Every object category benefits, by PRO-AUC.", "IV-C1, Fig. 6", "10 of 10",
-          _each("pro_auc", "objects", ("1:2", _Z), ("1:16", _Z))),
+          each("pro_auc", "objects", ("1:2", _Z), ("1:16", _Z))),
     Claim("Textures benefit on average, too, by both metrics.", "IV-C1, Figs. 7, 8", "in the figures",
-          _gains(("1:2", _Z), ("1:16", _Z), _BOTH, ["textures"])),
-    Claim("On wood ROC-AUC rises with more scales while PRO-AUC falls.", "IV-C1, Figs. 7, 8", "in the figures", _wood),
+          gains(("1:2", _Z), ("1:16", _Z), _BOTH, ["textures"])),
+    Claim("On wood ROC-AUC rises with more scales while PRO-AUC falls.", "IV-C1, Figs. 7, 8", "in the figures", wood),
     Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {FLAT} more after it), by ROC-AUC.", "IV-C1, Fig. 7", "in the figure",
-          _saturates("roc_auc")),
+          saturates("roc_auc")),
     Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {FLAT} more after it), by PRO-AUC.", "IV-C1, Fig. 8", "in the figure",
-          _saturates("pro_auc")),
+          saturates("pro_auc")),
     Claim("Textures need fewer and smaller scales than objects: they gain less beyond {1:8}.", "IV-C1", "in the figures",
-          _objects_need_more),
+          objects_need_more),
     Claim(f"Small scales add a little to {{12}} (more than 0, less than {SMALL}), by ROC-AUC.", "IV-C1, Table IV", "+0.023, +0.017",
-          _gains(("12", _Z), ("1:12", _Z), ["roc_auc"], ["textures", "objects"], SMALL)),
+          gains(("12", _Z), ("1:12", _Z), ["roc_auc"], ["textures", "objects"], SMALL)),
     Claim(f"Small scales add a little to {{12}} (more than 0, less than {SMALL}), by PRO-AUC.", "IV-C1, Table IV", "+0.032, +0.030",
-          _gains(("12", _Z), ("1:12", _Z), ["pro_auc"], ["textures", "objects"], SMALL)),
-    Claim(f"f{{12}} alone is satisfactory (ROC-AUC above {SATISFACTORY}).", "IV-C1, Table IV", "0.922, 0.916", _satisfactory),
-    Claim("With zero padding, scores near the border of textures are too high.", "IV-C2, Fig. 9", "in the figure", _zero_border),
-    Claim("Reflection padding relieves the boundary effects.", "IV-C2, Fig. 9", "in the figure", _healed),
+          gains(("12", _Z), ("1:12", _Z), ["pro_auc"], ["textures", "objects"], SMALL)),
+    Claim(f"f{{12}} alone is satisfactory (ROC-AUC above {SATISFACTORY}).", "IV-C1, Table IV", "0.922, 0.916", satisfactory),
+    Claim("With zero padding, scores near the border of textures are too high.", "IV-C2, Fig. 9", "in the figure", zero_border),
+    Claim("Reflection padding relieves the boundary effects.", "IV-C2, Fig. 9", "in the figure", healed),
     Claim("Reflection padding improves textures by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.010",
-          _gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["textures"])),
+          gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["textures"])),
     Claim("Reflection padding improves textures by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.011",
-          _gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["textures"])),
+          gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["textures"])),
     Claim("Reflection padding improves objects by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.008",
-          _gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["objects"])),
+          gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["objects"])),
     Claim("Reflection padding improves objects by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.001",
-          _gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["objects"])),
-    Claim("Fewer scales are faster.", "IV-C3, Table VI", "159 to 100 fps", _faster),
+          gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["objects"])),
+    Claim("Fewer scales are faster.", "IV-C3, Table VI", "159 to 100 fps", faster),
     Claim(f"Fewer scales cost little ({{1:12}} gains between 0 and {SMALL} over {{12}}).", "IV-C3, Table VI", "+0.020, +0.031",
-          _gains(("12", _R), ("1:12", _R), _BOTH, ["all"], SMALL)),
-    Claim("About 100 frames a second or more with 12 scales.", "IV-C3, Table VI", "100 fps", _hundred),
+          gains(("12", _R), ("1:12", _R), _BOTH, ["all"], SMALL)),
+    Claim("About 100 frames a second or more with 12 scales.", "IV-C3, Table VI", "100 fps", hundred),
 )  # fmt: skip
 
 RULE = (
@@ -348,7 +107,7 @@ def outcomes(records: Records) -> list[tuple[Claim, Outcome]]:
     Raises:
         Missing: they say nothing about any claim.
     """
-    records, found = Indexed(records), []
+    records, found = evidence(records), []
     for claim in CLAIMS:
         try:
             found.append((claim, claim.measure(records)))

@@ -1,21 +1,20 @@
 """What all figures share: style, the stamp, and writing PNG, SVG and CSV so that equal records give equal bytes.
 
 The figures themselves are pure functions of records, ``draw(records) -> Drawing``, in ``curves``,
-``maps`` and ``pipeline``; :func:`functions` names them.
+``maps`` and ``pipeline``; :mod:`.items` names them.
 """
 
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,9 +24,7 @@ from PIL import Image
 
 from ..files import replacing, write_text
 from ..plotting import INK, MUTED
-
-if TYPE_CHECKING:
-    from ..records import Records
+from .table import csv_text
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -96,21 +93,6 @@ def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
         temporary.write_bytes(_svg(figure))
     write_text(paths[2], csv_text([*drawing.header, "stamp"], [[*row, drawing.stamp] for row in drawing.rows]))
     return paths
-
-
-def csv_text(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as CSV; None is an empty cell, floats have six significant digits."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[_cell(value) for value in row] for row in rows])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"{float(value):.6g}" if isinstance(value, float | np.floating) else value
 
 
 def _png(figure: Figure) -> bytes:
@@ -220,23 +202,3 @@ class Grid:
 def show(axes: Axes, image: np.ndarray) -> None:
     """An image [h, w, 3] or [h, w] that fills its panel."""
     axes.imshow(image, aspect="auto", cmap="gray", vmin=0, vmax=1 if np.asarray(image).dtype == bool else 255)
-
-
-def functions() -> dict[str, Callable[[Records], Drawing]]:
-    """Name of a figure -> the function that draws it."""
-    from . import curves
-    from . import maps
-    from . import pipeline
-
-    return {
-        "fig1": maps.fig1,
-        "fig2": pipeline.fig2,
-        "fig3": pipeline.fig3,
-        "fig4": maps.fig4,
-        "fig5": curves.fig5,
-        "fig6": curves.fig6,
-        "fig7": curves.fig7,
-        "fig8": curves.fig8,
-        "fig9": maps.fig9,
-        "contact": maps.contact,
-    }

@@ -14,7 +14,7 @@ from .. import plotting
 from .. import scoring
 from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
 from .drawing import Drawing, Grid, show, title
-from .measured import Missing, first, incomplete, nice, scale_set, stamp, synthetic
+from .measured import Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
 from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def _pictures(records: Records, category: str, settings: list[tuple[str, str]]) 
     pictures = first(records, kind="images", category=category)
     if pictures is None or not any(defect != "good" for defect in pictures.about["defects"]):
         return None
-    found = [{r.about["seed"]: r for r in records.where(kind="training", category=category, layers=s, padding=p)} for s, p in settings]
+    records = evidence(records)
+    found = [records.training(category, *setting) for setting in settings]
     shared = set.intersection(*(set(f) for f in found))
     return (pictures, [f[min(shared)] for f in found]) if shared else None
 

@@ -6,11 +6,13 @@ Figures, tables and claims all take their numbers from here, so that a mean is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import DFRError
+from ..lab.trial import Protocol, Setting, Trial
 from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
 from ..records import Records
 
@@ -19,25 +21,73 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, tuple[str, ...]] = {"textures": TEXTURES, "objects": OBJECTS, "all": CATEGORIES}
 METRICS = {"roc_auc": "ROC-AUC", "pro_auc": "PRO-AUC"}
-Setting = tuple[str, str]  # layers, padding
+#: The setting that the trials of other methods are named with.
+RIVAL: Setting = ("1:12", "zeros")
 
 
-class Indexed(Records):
-    """Records sorted into boxes by kind and category, so that asking hundreds of times is quick."""
+class Evidence(Records):
+    """The records of one protocol. Each training is found by its :class:`~dfr_core.lab.trial.Trial`, never by less.
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        super().__init__(records)
-        self._boxes: dict[tuple[Any, Any], Records] = {}
-        for record in self:
-            kind, category = record.about.get("kind"), record.about.get("category")
-            for key in {(kind, category), (kind, None)}:
-                self._boxes.setdefault(key, Records()).append(record)
+    Attributes:
+        protocol: whose records they are; of its own trainings beside them there may be those of other methods.
+        trials: every training by its identity.
+        seeds: all that there are, sorted.
+        methods: the other methods that have trainings, sorted.
+    """
 
-    def where(self, **about: Any) -> Records:
-        """As for :class:`dfr_core.records.Records`."""
-        if about.get("kind") is None:
-            return super().where(**about)
-        return self._boxes.get((about["kind"], about.get("category")), Records()).where(**about)
+    def __init__(self, records: Iterable[Record], protocol: Protocol | None = None) -> None:
+        """Choose the records of a protocol.
+
+        Raises:
+            DFRError: no protocol is given and the records are of several, or two records are of one measurement.
+        """
+        records = list(records)
+        self.protocol = protocol = protocol or _only_protocol(records)
+        self.trials: dict[Trial, Record] = {}
+        seen = set()
+        for record in records:
+            if not _of(record, replace(protocol, method=record.about.get("method", protocol.method))):
+                continue
+            identity = tuple(record.about.get(name) for name in ("kind", "method", "category", "layers", "padding", "seed"))
+            if identity in seen:
+                words = ", ".join(str(part) for part in identity if part is not None)
+                raise DFRError(f"records: two are of one measurement ({words}); give the records of one run")
+            seen.add(identity)
+            if record.about["kind"] == "training":
+                self.trials[Trial.read(record.about)] = record
+        super().__init__(r for r in records if _of(r, protocol))
+        self.seeds = sorted({trial.seed for trial in self.trials})
+        self.methods = sorted({trial.method for trial in self.trials} - {protocol.method})
+
+    def training(self, category: str, layers: str, padding: str, method: str | None = None) -> dict[int, Record]:
+        """seed -> training of one category and setting, by rising seed; ``method``: another one than the protocol's."""
+        trials = [self.protocol.trial(category, seed, layers, padding, method) for seed in self.seeds]
+        return {trial.seed: self.trials[trial] for trial in trials if trial in self.trials}
+
+
+def evidence(records: Iterable[Record]) -> Evidence:
+    """Records of one protocol, if they are not chosen already.
+
+    Raises:
+        DFRError: they are of several.
+    """
+    return records if isinstance(records, Evidence) else Evidence(records)
+
+
+def _only_protocol(records: Sequence[Record]) -> Protocol:
+    """The protocol of records that were not asked for by it: DFR's, where other methods stand beside it."""
+    found = {Protocol.read(r.about) for r in records if r.about["kind"] == "training"}
+    found = {p for p in found if p.method == Protocol.method} or found
+    if not found:  # no trainings: whatever the others are of
+        found = {Protocol.read({"method": Protocol.method} | r.about) for r in records}
+    if len(found) > 1:
+        raise DFRError(f"records: they are of {len(found)} protocols, {'; '.join(sorted(map(str, found)))}; say which with protocol=")
+    return next(iter(found), Protocol())
+
+
+def _of(record: Record, protocol: Protocol) -> bool:
+    """Whether a record is of a protocol; the data and the network alone are of any method's."""
+    return Protocol.read({"method": protocol.method} | record.about) == protocol
 
 
 class Missing(Exception):
@@ -78,14 +128,11 @@ class Cube:
     categories: tuple[str, ...]
 
 
-def by_seed(records: Records, metric: str, category: str, layers: str, padding: str) -> dict[int, float]:
-    """seed -> metric of one category and setting, by rising seed."""
-    found = {
-        record.about["seed"]: record.about["metrics"][metric]
-        for record in records.where(kind="training", category=category, layers=layers, padding=padding)
-        if record.about["metrics"].get(metric) is not None
-    }
-    return dict(sorted(found.items()))
+def by_seed(records: Records, metric: str, category: str, layers: str, padding: str, method: str | None = None) -> dict[int, float]:
+    """seed -> metric of one category and setting, by rising seed; ``method``: another one than the protocol's."""
+    found = evidence(records).training(category, layers, padding, method)
+    metrics = {seed: record.about["metrics"].get(metric) for seed, record in found.items()}
+    return {seed: value for seed, value in metrics.items() if value is not None}
 
 
 def cube(records: Records, metric: str, settings: Sequence[Setting], categories: Sequence[str]) -> Cube:
@@ -94,38 +141,56 @@ def cube(records: Records, metric: str, settings: Sequence[Setting], categories:
     Raises:
         Missing: nothing is complete.
     """
+    records = evidence(records)
     numbers = {c: [by_seed(records, metric, c, *setting) for setting in settings] for c in categories}
     shared = {c: set.intersection(*(set(values) for values in sets)) for c, sets in numbers.items()}
     complete = tuple(c for c in categories if shared[c])
     seeds = tuple(sorted(set.intersection(*(shared[c] for c in complete)))) if complete else ()
     if not seeds:
-        names = ", ".join(f"{layers} ({padding})" for layers, padding in settings)
-        raise Missing(f"training records of the layer sets {names}")
+        raise Missing(f"training records of the layer sets {named(settings)}")
     values = np.array([[[numbers[c][k][s] for k in range(len(settings))] for c in complete] for s in seeds])
     return Cube(values, seeds, complete)
 
 
 def training(records: Records, settings: Sequence[Setting], categories: Sequence[str] = CATEGORIES) -> list[Record]:
     """The training records of some settings and categories, in a fixed order."""
-    return [
-        record
-        for category in categories
-        for layers, padding in settings
-        for record in sorted(
-            records.where(kind="training", category=category, layers=layers, padding=padding), key=lambda r: r.about["seed"]
-        )
-    ]
+    records = evidence(records)
+    return [r for category in categories for setting in settings for r in records.training(category, *setting).values()]
 
 
 def first(records: Records, **where: object) -> Record | None:
     """The matching record with the lowest seed (pictures are drawn from one seed), or None."""
-    found = records.where(**where)
+    found = evidence(records).where(**where)
     return min(found, key=lambda record: record.about.get("seed") or 0) if found else None
+
+
+def timings(records: Records, layers: str) -> list[Record]:
+    """The speed records of a layer set; speed is measured with reflection padding, as in Table VI."""
+    return evidence(records).where(kind="speed", layers=layers, padding="reflect")
 
 
 def synthetic(records: Iterable[Record]) -> bool:
     """Whether any of the records comes from synthetic data."""
-    return any("synthetic" in str(record.about.get("data", "")).lower() for record in records)
+    return any(record.about["synthetic"] for record in records)
+
+
+def not_comparable(used: Iterable[Record]) -> str:
+    """Why a difference to the paper measures nothing about the paper; empty where it does."""
+    used = list(used)
+    reasons = []
+    if synthetic(used):
+        reasons.append("the data are synthetic")
+    elif not all(r.about["mvtec"] for r in used):
+        reasons.append("the data are not MVTec AD")
+    if not all(r.about["trained"] for r in used):
+        reasons.append("the network was never trained")
+    if not reasons:
+        return ""
+    because = " and ".join(reasons)
+    return (
+        f"{because[0].upper()}{because[1:]}, so a difference to the paper says nothing about the paper's numbers. "
+        "With MVTec AD and ImageNet weights the same code fills the same table."
+    )
 
 
 def stamp(used: Iterable[Record]) -> str:
@@ -134,7 +199,7 @@ def stamp(used: Iterable[Record]) -> str:
     if not used:
         raise Missing("records")
     parts = [
-        " + ".join(f"{value} edition" for value in _distinct(used, "edition")),
+        " + ".join(f"{value} edition" for value in dict.fromkeys(map(_edition, used)) if value),
         " + ".join(_distinct(used, "data")),
         " + ".join(_distinct(used, "network")),
     ]
@@ -160,6 +225,16 @@ def nice(category: str) -> str:
 def scale_set(layers: str) -> str:
     """A layer set as the paper writes it: ``1:12`` -> ``{1:12}``."""
     return "{" + layers + "}"
+
+
+def named(settings: Iterable[Setting]) -> str:
+    """Settings in words: ``1:12 (zeros)``, and the method where it is not the run's."""
+    return ", ".join(f"{layers} ({', '.join(more)})" for layers, *more in settings)
+
+
+def _edition(record: Record) -> str:
+    name, note = record.about.get("edition", ""), record.about.get("note")
+    return f"{name} ({note})" if note else name
 
 
 def _distinct(used: list[Record], name: str) -> list[str]:

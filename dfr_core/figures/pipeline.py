@@ -23,15 +23,17 @@ _SHOWN = (1, 4, 8, 12)
 _COLOURS = {1: ORANGE, 4: GREEN, 8: BLUE, 12: RED}
 _FEATURES = "cividis"  # features are no scores: a colour map of their own, readable by everybody
 _STAGE, _STAGE_EDGE = "#f4f5f7", "#dfe2e6"
+#: Fig. 2, in inches: the line that image and volumes are centred on, and the centres of the four layers' maps.
+_MIDDLE = 2.32
+_CENTRES = {1: 3.62, 4: 2.72, 8: 1.87, 12: 1.12}
+#: Fig. 3, in inches: where the columns of maps begin.
+_COLUMNS = {"phi": 4.35, "aligned": 6.2, "aggregated": 8.05}
 
 
 def fig2(records: Records) -> Drawing:
     """The pipeline with the real intermediate maps of one image."""
     record = _pipeline(records)
-    a = record.arrays
-    width, height = 13.4, 5.3
-    figure, axes = _canvas(width, height)
-    c_o, c_d = record.about.get("c_o"), record.about.get("c_d")
+    figure, axes = _canvas(13.4, 5.3)
     what = f"{nice(record.about['category'])}, {nice(record.about.get('defect', 'defective'))}"
     words = f"One image ({what}) on its way from pixels to a segmentation; every map is measured. "
     words += "Orange: ground truth; blue: segmentation."
@@ -42,51 +44,68 @@ def fig2(records: Records) -> Drawing:
     ):  # fmt: skip
         axes.add_patch(FancyBboxPatch((x, 0.42), w, 4.1, boxstyle="round,pad=0,rounding_size=0.1", facecolor=_STAGE, edgecolor=_STAGE_EDGE))
         axes.text(x + 0.12, 4.37, name, fontsize=9, fontweight="bold", va="top")
-    middle = 2.32
-    # The image.
-    _picture(axes, outlined(a["image"], a["mask"]), 0.12, middle - 0.65, 1.3)
-    _caption(axes, 0.77, middle - 0.73, r"image $\mathbf{x}$", _size(a["image"]))
-    # Stage 1: four of the maps, smaller as they are.
-    centres = {1: 3.62, 4: 2.72, 8: 1.87, 12: 1.12}
+    _extraction(axes, record)
+    _regional_features(axes, record)
+    _reconstruction(axes, record)
+    _scoring(axes, record)
+    header, rows = _numbers(record.arrays)
+    return Drawing(figure, header, rows, stamp([record]))
+
+
+def _extraction(axes: Axes, record: Record) -> None:
+    """Fig. 2, the image and stage 1: four of the maps, smaller as they are."""
+    a = record.arrays
+    _picture(axes, outlined(a["image"], a["mask"]), 0.12, _MIDDLE - 0.65, 1.3)
+    _caption(axes, 0.77, _MIDDLE - 0.73, r"image $\mathbf{x}$", _size(a["image"]))
     sides = {1: 0.72, 4: 0.62, 8: 0.5, 12: 0.4}
     for layer in _SHOWN:
-        phi, side, y = a[f"phi_{layer}"], sides[layer], centres[layer]
+        phi, side, y = a[f"phi_{layer}"], sides[layer], _CENTRES[layer]
         _stack(axes, phi, 2.06, y - side / 2, side)
         axes.text(2.98, y + 0.06, rf"$\phi_{{{layer}}}(\mathbf{{x}})$", fontsize=8.5, color=_COLOURS[layer], va="center")
         axes.text(2.98, y - 0.13, f"{phi.shape[1]} × {phi.shape[2]}", fontsize=6.5, color=MUTED, va="center")
-        _arrow(axes, (1.45, middle), (2.03, y), curve=0.0)
-    # Stage 2: the same maps aligned and aggregated, then one volume.
+        _arrow(axes, (1.45, _MIDDLE), (2.03, y), curve=0.0)
+
+
+def _regional_features(axes: Axes, record: Record) -> None:
+    """Fig. 2, stage 2: the same maps aligned and aggregated, then one volume."""
+    a, c_o = record.arrays, record.about.get("c_o")
     for layer in _SHOWN:
-        y = centres[layer]
+        y = _CENTRES[layer]
         _heat(axes, a[f"aggregated_{layer}"], 4.42, y - 0.33, 0.66)
         axes.text(5.16, y, rf"$\bar\phi_{{{layer}}}$", fontsize=8.5, color=_COLOURS[layer], va="center")
         _arrow(axes, (3.6, y), (4.38, y))
-        _arrow(axes, (5.45, y), (5.86, middle + 0.18 * np.sign(y - middle)))
+        _arrow(axes, (5.45, y), (5.86, _MIDDLE + 0.18 * np.sign(y - _MIDDLE)))
     axes.text(4.04, 0.5, "align (Eq. 1), aggregate (Eq. 2), concatenate (Eq. 3)", fontsize=7, color=MUTED, va="bottom")
     axes.text(1.84, 0.5, "4 of the 12 maps, 3 channels of each", fontsize=7, color=MUTED, va="bottom")
-    _stack(axes, a["f"], 5.92, middle - 0.42, 0.84, tint=True)
+    _stack(axes, a["f"], 5.92, _MIDDLE - 0.42, 0.84, tint=True)
     depth = f" × {c_o}" if c_o else ""
-    _caption(axes, 6.46, middle - 0.5, r"$f_{\{1:12\}}(\mathbf{x})$", f"{_size(a['f'][0])}{depth}")
-    # Stage 3: the autoencoder.
-    _arrow(axes, (7.0, middle), (7.46, middle))
-    _autoencoder(axes, 7.5, middle, c_o, c_d)
-    _arrow(axes, (8.72, middle), (9.04, middle))
-    _stack(axes, a["reconstruction"], 9.08, middle - 0.42, 0.84, tint=True)
-    _caption(axes, 9.62, middle - 0.5, r"$\hat f(\mathbf{x})$", "reconstruction")
-    # Stage 4: the difference of the two volumes.
-    _arrow(axes, (10.16, middle), (10.62, middle))
-    axes.plot([6.46, 6.46, 10.8], [middle + 0.74, 3.72, 3.72], color=MUTED, linewidth=1.0)
-    _arrow(axes, (10.8, 3.72), (10.8, middle + 0.14))
+    _caption(axes, 6.46, _MIDDLE - 0.5, r"$f_{\{1:12\}}(\mathbf{x})$", f"{_size(a['f'][0])}{depth}")
+
+
+def _reconstruction(axes: Axes, record: Record) -> None:
+    """Fig. 2, stage 3: the autoencoder."""
+    _arrow(axes, (7.0, _MIDDLE), (7.46, _MIDDLE))
+    _autoencoder(axes, 7.5, _MIDDLE, record.about.get("c_o"), record.about.get("c_d"))
+    _arrow(axes, (8.72, _MIDDLE), (9.04, _MIDDLE))
+    _stack(axes, record.arrays["reconstruction"], 9.08, _MIDDLE - 0.42, 0.84, tint=True)
+    _caption(axes, 9.62, _MIDDLE - 0.5, r"$\hat f(\mathbf{x})$", "reconstruction")
+
+
+def _scoring(axes: Axes, record: Record) -> None:
+    """Fig. 2, stage 4: the difference of the two volumes, the maps and the segmentation."""
+    a = record.arrays
+    _arrow(axes, (10.16, _MIDDLE), (10.62, _MIDDLE))
+    axes.plot([6.46, 6.46, 10.8], [_MIDDLE + 0.74, 3.72, 3.72], color=MUTED, linewidth=1.0)
+    _arrow(axes, (10.8, 3.72), (10.8, _MIDDLE + 0.14))
     axes.text(8.79, 3.78, "the features themselves", va="bottom", fontsize=7, color=MUTED, ha="center")
-    axes.add_patch(Circle((10.8, middle), 0.13, facecolor="white", edgecolor=MUTED))
-    axes.text(10.8, middle, r"$-$", ha="center", va="center", fontsize=10)
-    axes.text(10.8, middle - 0.2, "distance,\nEq. 5", ha="center", va="top", fontsize=7, color=MUTED)
-    tall = {"regional_map": 3.0, "anomaly_map": 1.78}
-    _arrow(axes, (10.95, middle), (11.36, 3.4))
-    _heat(axes, a["regional_map"], 11.4, tall["regional_map"], 0.92, HEAT)
+    axes.add_patch(Circle((10.8, _MIDDLE), 0.13, facecolor="white", edgecolor=MUTED))
+    axes.text(10.8, _MIDDLE, r"$-$", ha="center", va="center", fontsize=10)
+    axes.text(10.8, _MIDDLE - 0.2, "distance,\nEq. 5", ha="center", va="top", fontsize=7, color=MUTED)
+    _arrow(axes, (10.95, _MIDDLE), (11.36, 3.4))
+    _heat(axes, a["regional_map"], 11.4, 3.0, 0.92, plotting.HEAT)
     axes.text(12.38, 3.55, r"$A(\mathbf{x})$", fontsize=8.5, va="center")
     axes.text(12.38, 3.36, _size(a["regional_map"]), fontsize=6.5, color=MUTED, va="center")
-    _heat(axes, a["anomaly_map"], 11.4, tall["anomaly_map"], 0.92, HEAT)
+    _heat(axes, a["anomaly_map"], 11.4, 1.78, 0.92, plotting.HEAT)
     axes.text(12.38, 2.33, r"$\hat A(\mathbf{x})$", fontsize=8.5, va="center")
     axes.text(12.38, 2.14, _size(a["anomaly_map"]), fontsize=6.5, color=MUTED, va="center")
     _picture(axes, outlined(_mark(a["image"], a["segmentation"]), a["mask"]), 11.4, 0.56, 0.92)
@@ -94,26 +113,40 @@ def fig2(records: Records) -> Drawing:
     axes.text(12.38, 0.92, "FPR 0.005", fontsize=6.5, color=MUTED, va="center")
     _arrow(axes, (11.86, 2.97), (11.86, 2.74))
     _arrow(axes, (11.86, 1.75), (11.86, 1.52))
-    header, rows = _numbers(a)
-    return Drawing(figure, header, rows, stamp([record]))
 
 
 def fig3(records: Records) -> Drawing:
     """The regional feature generator, and what one regional feature sees."""
     record = _pipeline(records)
-    a = record.arrays
-    width, height = 11.6, 6.2
-    figure, axes = _canvas(width, height)
+    a, squares = record.arrays, _squares(record)
+    figure, axes = _canvas(11.6, 6.2)
     words = "Squares on the image: what the regional feature at one position sees through layers 1, 4, 8 and 12. "
     words += "Regional: through all units its mean filter reaches."
     title(figure, "Fig. 3  The regional feature generator", words)
+    _seen(axes, record, squares)
+    heads = (
+        ("phi", r"$\phi_l(\mathbf{x})$", "feature map"), ("aligned", r"$\hat\phi_l(\mathbf{x})$", "resized, Eq. 1"),
+        ("aggregated", r"$\bar\phi_l(\mathbf{x})$", "mean filter, Eq. 2"),
+    )  # fmt: skip
+    for name, symbol, words in heads:
+        axes.text(_COLUMNS[name] + 0.5, 5.5, symbol, ha="center", va="center", fontsize=10)
+        axes.text(_COLUMNS[name] + 0.5, 5.3, words, ha="center", va="center", fontsize=7.5, color=MUTED)
+    for k, layer in enumerate(_SHOWN):
+        _generated(axes, a, k, layer, squares)
+    _stack(axes, a["f"], 9.92, 2.05, 1.1, tint=True)
+    c_o = record.about.get("c_o")
+    _caption(axes, 10.6, 1.93, r"$f_{\{1:12\}}(\mathbf{x})$", f"concatenated, Eq. 3: {_size(a['f'][0])}" + (f" × {c_o}" if c_o else ""))
+    header, rows = _numbers(a)
+    rows = [[*r, *([None] * 4)] for r in rows] + [[f"field of layer {k}", None, None, None, None, None, *box] for k, box in squares.items()]
+    return Drawing(figure, [*header, "top", "left", "bottom", "right"], rows, stamp([record]))
+
+
+def _seen(axes: Axes, record: Record, squares: dict[int, list[int]]) -> None:
+    """Fig. 3, the image with what one regional feature sees."""
     side, left, low = 3.1, 0.15, 1.45
-    image = a["image"]
+    image = record.arrays["image"]
     _picture(axes, image, left, low, side)
     h, w = image.shape[:2]
-    row, column = record.about["position"]
-    h_o, w_o = a["regional_map"].shape
-    squares = _squares(record)
     for layer in sorted(squares, reverse=True):
         top, first_column, bottom, last_column = squares[layer]
         # The frame is drawn whole where the field reaches beyond the image: the padding is seen, too.
@@ -121,37 +154,25 @@ def fig3(records: Records) -> Drawing:
         box = corner, (last_column - first_column) / w * side, (bottom - top) / h * side
         axes.add_patch(Rectangle(*box, fill=False, edgecolor="white", linewidth=3, zorder=6))
         axes.add_patch(Rectangle(*box, fill=False, edgecolor=_COLOURS[layer], linewidth=2, zorder=6))
+    (row, column), (h_o, w_o) = record.about["position"], record.arrays["regional_map"].shape
     _caption(axes, left + side / 2, low - 0.07, r"image $\mathbf{x}$", f"regional position ({row}, {column}) of {h_o} × {w_o}")
-    columns = {"phi": 4.35, "aligned": 6.2, "aggregated": 8.05}
-    heads = (
-        ("phi", r"$\phi_l(\mathbf{x})$", "feature map"), ("aligned", r"$\hat\phi_l(\mathbf{x})$", "resized, Eq. 1"),
-        ("aggregated", r"$\bar\phi_l(\mathbf{x})$", "mean filter, Eq. 2"),
-    )  # fmt: skip
+
+
+def _generated(axes: Axes, a: dict[str, np.ndarray], k: int, layer: int, squares: dict[int, list[int]]) -> None:
+    """Fig. 3, one row: a layer's map as it is, resized and averaged."""
     panel, step = 1.0, 1.26
-    for name, symbol, words in heads:
-        axes.text(columns[name] + panel / 2, 5.5, symbol, ha="center", va="center", fontsize=10)
-        axes.text(columns[name] + panel / 2, 5.3, words, ha="center", va="center", fontsize=7.5, color=MUTED)
-    for k, layer in enumerate(_SHOWN):
-        y = 4.16 - k * step
-        colour = _COLOURS[layer]
-        maps = {"phi": a[f"phi_{layer}"][0], "aligned": a[f"aligned_{layer}"], "aggregated": a[f"aggregated_{layer}"]}
-        sees = _extent(squares.get(layer))
-        x, right = columns["phi"] - 0.1, {"ha": "right", "va": "center"}
-        axes.text(x, y + panel / 2 + 0.12, f"layer {layer}", fontsize=9, color=colour, fontweight="bold", **right)
-        axes.text(x, y + panel / 2 - 0.1, f"field {TABLE_I[layer]} px", fontsize=7, color=MUTED, **right)
-        axes.text(x, y + panel / 2 - 0.28, sees, fontsize=7, color=MUTED, **right)
-        for name, pixels in maps.items():
-            _heat(axes, pixels, columns[name], y, panel, edge=colour)
-            axes.text(columns[name] + panel / 2, y - 0.04, _size(pixels), ha="center", va="top", fontsize=6.5, color=MUTED)
-        _arrow(axes, (columns["phi"] + panel + 0.12, y + panel / 2), (columns["aligned"] - 0.12, y + panel / 2))
-        _arrow(axes, (columns["aligned"] + panel + 0.12, y + panel / 2), (columns["aggregated"] - 0.12, y + panel / 2))
-        _arrow(axes, (columns["aggregated"] + panel + 0.1, y + panel / 2), (9.86, 2.62 + (1.5 - k) * 0.2))
-    _stack(axes, a["f"], 9.92, 2.05, 1.1, tint=True)
-    c_o = record.about.get("c_o")
-    _caption(axes, 10.6, 1.93, r"$f_{\{1:12\}}(\mathbf{x})$", f"concatenated, Eq. 3: {_size(a['f'][0])}" + (f" × {c_o}" if c_o else ""))
-    header, rows = _numbers(a)
-    rows = [[*r, *([None] * 4)] for r in rows] + [[f"field of layer {k}", None, None, None, None, None, *box] for k, box in squares.items()]
-    return Drawing(figure, [*header, "top", "left", "bottom", "right"], rows, stamp([record]))
+    y, colour = 4.16 - k * step, _COLOURS[layer]
+    maps = {"phi": a[f"phi_{layer}"][0], "aligned": a[f"aligned_{layer}"], "aggregated": a[f"aggregated_{layer}"]}
+    x, right = _COLUMNS["phi"] - 0.1, {"ha": "right", "va": "center"}
+    axes.text(x, y + panel / 2 + 0.12, f"layer {layer}", fontsize=9, color=colour, fontweight="bold", **right)
+    axes.text(x, y + panel / 2 - 0.1, f"field {TABLE_I[layer]} px", fontsize=7, color=MUTED, **right)
+    axes.text(x, y + panel / 2 - 0.28, _extent(squares.get(layer)), fontsize=7, color=MUTED, **right)
+    for name, pixels in maps.items():
+        _heat(axes, pixels, _COLUMNS[name], y, panel, edge=colour)
+        axes.text(_COLUMNS[name] + panel / 2, y - 0.04, _size(pixels), ha="center", va="top", fontsize=6.5, color=MUTED)
+    _arrow(axes, (_COLUMNS["phi"] + panel + 0.12, y + panel / 2), (_COLUMNS["aligned"] - 0.12, y + panel / 2))
+    _arrow(axes, (_COLUMNS["aligned"] + panel + 0.12, y + panel / 2), (_COLUMNS["aggregated"] - 0.12, y + panel / 2))
+    _arrow(axes, (_COLUMNS["aggregated"] + panel + 0.1, y + panel / 2), (9.86, 2.62 + (1.5 - k) * 0.2))
 
 
 def _pipeline(records: Records) -> Record:

@@ -1,4 +1,4 @@
-"""`dfr reproduce`: plan what is missing, measure it, draw (Section IV).
+"""`dfr reproduce`: plan what is missing, measure it, have it drawn (Section IV).
 
 Local processes through joblib by default, a Dask cluster on request; the records are the same. The only
 state is the folder of records, so a run that was killed goes on where it was.
@@ -10,56 +10,68 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DFRError
+from .trial import Needs
 
 if TYPE_CHECKING:
-    from ..editions import Edition
+    from .laboratory import Laboratory
+    from .plan import Job
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run `dfr reproduce`."""
-    from .experiments import NEEDS, Job, plan, run_job, speed_jobs
+def main(args: argparse.Namespace, items: Mapping[str, Needs], draw: Callable[..., list[Path]]) -> int:
+    """Run `dfr reproduce`.
 
-    lab = _laboratory(args)
-    items = set(args.only or NEEDS)
-    if unknown := sorted(items - set(NEEDS)):
-        raise DFRError(f"--only: {unknown[0]!r} is not one of {', '.join(NEEDS)}")
-    seeds = args.seeds if args.seeds is not None else (3 if lab.edition.name.split()[0] == "embedded" else 1)
+    Args:
+        args: parsed options.
+        items: what each figure and table needs; a laboratory knows of figures no more than this.
+        draw: (records, folder, names of items or None for all, protocol) -> files written.
+    """
+    from .plan import plan, speed_jobs
+    from .worker import run_job
+
+    lab = laboratory(args)
+    names = set(args.only or items)
+    if unknown := sorted(names - set(items)):
+        raise DFRError(f"--only: {unknown[0]!r} is not one of {', '.join(items)}")
+    seeds = args.seeds if args.seeds is not None else lab.edition.seeds
     if seeds < 1:
         raise DFRError(f"--seeds: {seeds} is not at least 1")
-    jobs = plan(lab, items, _categories(lab.root, args.categories), seeds)
-    speed = speed_jobs(lab, items, jobs)
+    needs = Needs.union(items[name] for name in names)
+    jobs = plan(lab, needs, _categories(lab.root, args.categories), seeds)
+    speed = speed_jobs(lab, needs, jobs)
     keys = [key for job in (*jobs, *speed) for key in job.keys]
     missing = [key for key in keys if not lab.store.has(key)]
-    print(
-        f"{lab.edition.name} edition: {len(keys)} records wanted, {len(keys) - len(missing)} there, {len(missing)} to measure",
-        file=sys.stderr,
-    )
+    counts = f"{len(keys)} records wanted, {len(keys) - len(missing)} there, {len(missing)} to measure"
+    print(f"{lab.edition.title} edition: {counts}", file=sys.stderr)
     if args.dry_run:
         return 0
-    todo: list[Job] = [job for job in jobs if not all(map(lab.store.has, job.keys))]
+    todo = [job for job in jobs if not all(map(lab.store.has, job.keys))]
     with _Progress(lab, [*todo, *speed]):
         _run_all(lab, todo, args)
         for job in speed:
             run_job(lab, job)
-    from ..figures.gallery import draw  # matplotlib is not needed before
-
-    records = lab.store.load(keys)
-    out = Path(args.out or ("figures" if lab.edition.name == "embedded" else f"figures-{lab.edition.name}"))
-    files = draw(records, out, items if args.only else None)
+    committed = lab.edition.name == "embedded" and not lab.edition.note  # the figures in git are those of this edition as it is
+    out = Path(args.out or ("figures" if committed else f"figures-{lab.edition.title}"))
+    files = draw(lab.store.load(keys), out, names if args.only else None, lab.protocol)
     print(f"{len(files)} files in {out}; look at {out / 'README.md'}", file=sys.stderr)
     return 0
 
 
-def _laboratory(args: argparse.Namespace):
+def laboratory(args: argparse.Namespace) -> Laboratory:
+    """The laboratory that the options ask for; ``args.jobs`` is filled in.
+
+    Raises:
+        DFRError: options that contradict one another, or a data set that is not there.
+    """
     from ..device import pick_device
     from ..editions import current_edition, edition
-    from .experiments import Laboratory
+    from .laboratory import Laboratory
 
     chosen = edition(args.edition) if args.edition else current_edition()
     changes = {name: getattr(args, name) for name in ("weights", "epochs", "steps") if getattr(args, name) is not None}
@@ -70,32 +82,32 @@ def _laboratory(args: argparse.Namespace):
     settings = replace(chosen.settings, **changes)
     if settings.epochs != chosen.settings.epochs or settings.steps != chosen.settings.steps:
         count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
-        length = f"{count} {unit}{'' if count == 1 else 's'}"
-        chosen = replace(chosen, name=f"{chosen.name} ({length})")
+        chosen = replace(chosen, note=f"{count} {unit}{'' if count == 1 else 's'}")
     root = Path(args.data) if args.data else chosen.data_root()
-    chosen = replace(chosen, data=_data_in_words(root, chosen))
+    data, synthetic, mvtec = _data(root)
+    chosen = replace(chosen, data=data)
     cuda = pick_device(args.device).type == "cuda"
     jobs = args.jobs or (1 if cuda else os.cpu_count() or 1)
     if jobs < 1:
         raise DFRError(f"--jobs: {jobs} is not at least 1")
     args.jobs = jobs
-    results = Path(args.results or Path("results") / chosen.name.split()[0])
+    results = Path(args.results or Path("results") / chosen.name)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    return Laboratory(chosen, settings, root.resolve(), results.resolve(), args.device, threads)
+    return Laboratory(chosen, settings, root.resolve(), results.resolve(), args.device, threads, synthetic, mvtec)
 
 
-def _data_in_words(root: Path, edition: Edition) -> str:
-    """What the figures call the data: an edition's own name for them only where they are what it says."""
+def _data(root: Path) -> tuple[str, bool, bool]:
+    """What a data set is, by what is in it: in words, whether it is synthetic, and whether it is the paper's."""
     from ..data import all_categories, load_category
     from ..data.synthetic import STAMP
     from ..paper_numbers import TABLE_VII
 
     found = all_categories(root)
     if all((root / name / STAMP).exists() for name in found):
-        return "synthetic data"
+        return "synthetic data", True, False
     if all(name in TABLE_VII and len(load_category(root, name).train) == TABLE_VII[name][0] for name in found):
-        return "MVTec AD"
-    return f"data in {root.name}"
+        return "MVTec AD", False, True
+    return f"data in {root.name}", False, False
 
 
 def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
@@ -107,11 +119,11 @@ def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
     return tuple(c for c in found if not wanted or c in wanted)
 
 
-def _run_all(lab, jobs: list, args: argparse.Namespace) -> None:
+def _run_all(lab: Laboratory, jobs: list[Job], args: argparse.Namespace) -> None:
     """Spread the jobs over processes or a cluster."""
     import joblib
 
-    from .experiments import run_job
+    from .worker import run_job
 
     if not jobs:
         return
@@ -136,9 +148,9 @@ def _run_all(lab, jobs: list, args: argparse.Namespace) -> None:
 class _Progress:
     """One bar over all records, weighted by cost. It watches the folder, so it sees every worker's results."""
 
-    def __init__(self, lab, jobs: list) -> None:
+    def __init__(self, lab: Laboratory, jobs: list[Job]) -> None:
         self.store = lab.store
-        self.waiting = {key: cost for job in jobs for _, key, cost in job.records if not lab.store.has(key)}
+        self.waiting = {record.key: record.cost for job in jobs for record in job.records if not lab.store.has(record.key)}
         self.stop = threading.Event()
 
     def __enter__(self) -> None:

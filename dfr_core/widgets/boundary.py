@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..metrics import border_profile
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
 from .common import FunctionView, select, toggle, view
@@ -14,12 +15,6 @@ from .common import FunctionView, select, toggle, view
 STEP = 8
 #: Colour and words for each padding of :class:`dfr_core.settings.Settings`.
 LOOKS = {"zeros": (VERMILION, "zero padding"), "reflect": (BLUE, "reflection padding")}
-
-
-def border_distance(height: int, width: int) -> np.ndarray:
-    """How many pixels lie between each pixel and the nearest border: int [height, width], 0 on the border."""
-    rows, columns = np.arange(height), np.arange(width)
-    return np.minimum.outer(np.minimum(rows, rows[::-1]), np.minimum(columns, columns[::-1]))
 
 
 def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]:
@@ -33,14 +28,8 @@ def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]
         distance: the middles of the rings in pixels, float [R]; ratio: float [R], 1 where the border makes no difference.
     """
     maps = np.asarray(maps, dtype=np.float64).reshape(-1, *np.shape(maps)[-2:])
-    distance = border_distance(*maps.shape[1:])
-    mean = maps.mean(0)
-    centre = mean[distance >= min(maps.shape[1:]) // 4].mean()
-    ring = distance // step
-    sums = np.bincount(ring.ravel(), weights=mean.ravel())
-    counts = np.bincount(ring.ravel())
-    middles = (np.arange(len(sums)) + 0.5) * step
-    return middles, sums / counts / centre
+    ratio = border_profile(maps, step)
+    return (np.arange(len(ratio)) + 0.5) * step, ratio
 
 
 def reach(size: int, field: int) -> float:

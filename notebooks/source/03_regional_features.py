@@ -495,7 +495,7 @@ print(table(comparison, head=("", "ours", "paper", "difference")))
 
 # %%
 from dfr_core.regional import literal_features
-from dfr_core.settings import DEVIATIONS
+from dfr_core.lab.deviations import DEVIATIONS
 
 rows = [row[:3] for row in DEVIATIONS if row[0] in ("interpolation", "keep_padding")]
 print(table(rows, head=("setting", "paper", "public code")))

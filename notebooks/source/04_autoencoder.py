@@ -455,7 +455,7 @@ verdict("architecture and loss are the paper's", all(not row[3] for row in rows[
 # Where the authors' public code parts from the paper in this step. All are settings of `dfr_core.Settings`:
 
 # %%
-from dfr_core.settings import DEVIATIONS
+from dfr_core.lab.deviations import DEVIATIONS
 
 rows = [
     row[:3]

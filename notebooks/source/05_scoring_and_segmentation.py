@@ -400,7 +400,7 @@ verdict("no pixel more than allowed, on training images", all(row[2] <= row[1] f
 # half a block at the border.
 
 # %%
-from dfr_core.settings import DEVIATIONS
+from dfr_core.lab.deviations import DEVIATIONS
 
 rows = [row[:3] for row in DEVIATIONS if row[0] in ("score", "map_interpolation")]
 print(table(rows, head=("setting", "paper", "public code")))

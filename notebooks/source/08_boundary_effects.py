@@ -36,7 +36,7 @@ import torch
 from dfr_core import DFR
 from dfr_core.backbones.weights import build_backbone
 from dfr_core.course import show, table, verdict
-from dfr_core.metrics import evaluation, roc_auc
+from dfr_core.metrics import border_distance, evaluation, roc_auc
 from dfr_core.paper_numbers import TABLE_V
 from dfr_core.plotting import BLUE, RED, heat, outline, to_image
 from dfr_core.backbones.architecture import architecture
@@ -296,7 +296,7 @@ verdict(
 # the question: `share_near_border(anomaly["zeros"][normal], 32)`, and the same for the mirror.
 
 # %%
-distance = boundary.border_distance(size, size)
+distance = border_distance(size, size)
 print(f"outer 32 pixels: {(distance < 32).mean():.0%} of the image")
 
 
@@ -352,7 +352,7 @@ def compare(name):
     """Brightness of a category's border (0..255), and ROC-AUC and PRO-AUC under both paddings."""
     data = edition.category(name)
     images, (tests, truth) = data.load_train(size), data.load_test(size)
-    frame = images.float().mean((0, 1)).numpy()[boundary.border_distance(size, size) < 8].mean()
+    frame = images.float().mean((0, 1)).numpy()[border_distance(size, size) < 8].mean()
     scores = {
         mode: evaluation(fit(images, mode, "1:8").anomaly_tensor(tests).cpu(), truth)
         for mode in ("zeros", "reflect")

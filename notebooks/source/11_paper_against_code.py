@@ -35,13 +35,13 @@ import torch
 from dfr_core import DFR, paper, released
 from dfr_core.backbones.weights import build_backbone
 from dfr_core.course import show, table, verdict
+from dfr_core.lab.deviations import DEVIATIONS
 from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.metrics import evaluation, roc_auc
 from dfr_core.paper_numbers import REMARKS, dfr
 from dfr_core.plotting import RED, SKY, heat, outline, to_image
 from dfr_core.regional import axis_operator
 from dfr_core.scoring import residual
-from dfr_core.settings import DEVIATIONS
 
 # %% [markdown]
 # ## The list

@@ -1,0 +1,141 @@
+"""What all measurements of a run share, and the key under which each is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..backbones.weights import build_backbone, in_words
+from ..data import available, load_category
+from ..device import pick_device
+from ..editions import Edition
+from ..errors import DFRError
+from ..methods import METHODS
+from ..methods.base import versions
+from ..records import Store, file_fingerprint, key_of
+from ..settings import Settings
+from .code import code_version
+from .trial import Protocol
+
+#: Kinds of records that are a method's as much as the data's and the network's.
+OF_A_METHOD = ("training", "pipeline", "speed")
+#: Methods that :mod:`.measures` can train.
+MEASURED = ("DFR",)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What all jobs of a run share; small enough to be sent to any worker.
+
+    Attributes:
+        edition: name, and data and network in words.
+        settings: base settings; padding, layers and seed are set by each experiment.
+        root: the data set.
+        results: folder of the records.
+        device: name of the device.
+        threads: CPU threads a worker computes with.
+        synthetic: whether the data set was drawn here.
+        mvtec: whether it is the paper's.
+        method: name of the method that is measured.
+    """
+
+    edition: Edition
+    settings: Settings
+    root: Path
+    results: Path
+    device: str = "auto"
+    threads: int = 1
+    synthetic: bool = False
+    mvtec: bool = False
+    method: str = "DFR"
+
+    def __post_init__(self) -> None:
+        if self.method not in MEASURED:
+            raise DFRError(f"method: {self.method!r} is not measured by the laboratory; there is {', '.join(MEASURED)}")
+
+    @property
+    def store(self) -> Store:
+        return Store(self.results)
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol.of(self.settings, self.method)
+
+    def data_fingerprint(self, category: str) -> str:
+        """Fingerprint of a category's images and masks."""
+        return _data_fingerprint(self.root, category)
+
+    def weights_fingerprint(self, seed: int) -> str:
+        """Fingerprint of the network's weights; untrained ones come from the seed."""
+        return _weights_fingerprint(replace(self.settings, seed=seed))
+
+    def about(self, kind: str, **more: Any) -> dict[str, Any]:
+        """The part of a record's ``about`` that every record has, and more."""
+        protocol = asdict(self.protocol)
+        if kind not in OF_A_METHOD:
+            del protocol["method"]  # any method's run finds it
+        return protocol | {
+            "kind": kind,
+            "edition": self.edition.name,
+            "note": self.edition.note,
+            "data": self.edition.data,
+            "synthetic": self.synthetic,
+            "mvtec": self.mvtec,
+            "network": in_words(self.settings),
+            "trained": self.settings.weights != "untrained",
+            "code": self.code(kind),
+            "versions": versions(),
+            "device": device_in_words(self.device),
+            "created": date.today().isoformat(),
+            **more,
+        }
+
+    def code(self, kind: str) -> str:
+        """Version of the code that a kind of record depends on: its measurement's, and that of the method measured."""
+        modules = [f"lab.measures.{kind}"]
+        if kind in OF_A_METHOD:
+            home = METHODS[self.method].partition(":")[0]
+            modules.append(home.removeprefix("dfr_core."))
+        return code_version(*modules)
+
+    def key(self, kind: str, about: Mapping[str, Any], after: tuple[str, ...] = ()) -> str:
+        """Key of a record: what was asked, on which data, weights and code, and which other records it builds on."""
+        category, seed = about.get("category"), about.get("seed", self.settings.seed)
+        words = [about[name] for name in ("method", "category", "padding", "seed", "layers") if name in about]
+        return key_of(
+            "-".join([kind, *map(str, words)]),
+            kind=kind,
+            about=about,
+            settings=asdict(replace(self.settings, seed=seed)),
+            data=[self.data_fingerprint(c) for c in ([category] if category else available(self.root))],
+            weights=self.weights_fingerprint(seed),
+            code=self.code(kind),
+            after=after,
+            # Speed is the machine's as much as the method's.
+            device=device_in_words(self.device) if kind == "speed" else "",
+        )
+
+
+def device_in_words(name: str) -> str:
+    """The device for a record."""
+    device = pick_device(name)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
+
+
+@lru_cache(maxsize=64)
+def _data_fingerprint(root: Path, category: str) -> str:
+    loaded = load_category(root, category)
+    files = [*loaded.train, *(s.path for s in loaded.test), *(s.mask for s in loaded.test if s.mask)]
+    return file_fingerprint(files)
+
+
+@lru_cache(maxsize=16)
+def _weights_fingerprint(settings: Settings) -> str:
+    return build_backbone(settings.backbone, settings.weights, width=settings.width, seed=settings.seed).fingerprint()

@@ -1,0 +1,45 @@
+"""Frames a second (IV-C3, Table VI)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...device import arithmetic, load_average, pick_device
+from ...methods.dfr import DFR
+from ...methods.whole import Whole
+
+if TYPE_CHECKING:
+    from ..laboratory import Laboratory
+    from ..plan import Wanted
+
+
+def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, dict[str, Any], dict[str, Any]]]:
+    """Frames a second, uint8 image to full-size map, one image at a time.
+
+    The weights do not change the time, so the CAE is a fresh one of the size that the trainings of this
+    layer set came to (their median c_d).
+    """
+    torch.set_num_threads(os.cpu_count() or 1)  # alone on the machine
+    for record in wanted:
+        sizes = [training.about["c_d"] for training in lab.store.load(record.after)]
+        settings = replace(lab.settings, padding=record.about["padding"], layers=record.about["layers"])
+        c_o = settings.architecture.feature_dimension(settings.layers, settings.width)
+        c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
+        detector = DFR(settings, device=lab.device, progress=False)
+        detector.adopt(Whole(c_o, c_d, settings))
+        image = torch.zeros(1, 3, settings.image_size, settings.image_size, dtype=torch.uint8)
+        times = []
+        with arithmetic(settings.precision, pick_device(lab.device)):
+            for _ in range(13):
+                started = time.perf_counter()
+                detector.anomaly_tensor(image).cpu()  # reading the map back waits for the device
+                times.append(time.perf_counter() - started)
+        seconds = float(np.median(times[3:]))
+        yield record, {"fps": 1 / seconds, "batch": 1, "c_o": c_o, "c_d": c_d, "load": load_average(), "seed": settings.seed}, {}

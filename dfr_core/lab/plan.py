@@ -1,0 +1,96 @@
+"""The paper's experiments as a list of measurements (Section IV): which, in what order, at what cost.
+
+A :class:`Job` is what one worker does: the trainings of one category, padding and seed, which share their
+features, or one of the small measurements a figure needs. Each result is a record of its own, so a worker
+killed in the middle loses one training at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..paper_numbers import REFINING
+from .laboratory import Laboratory
+from .trial import Needs
+
+#: The category whose maps Figs. 2 and 3 are drawn with.
+SHOWN = "hazelnut"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One record to be made.
+
+    Attributes:
+        about: its identity; that of a training is a :class:`dfr_core.lab.trial.Trial`.
+        key: its key.
+        cost: in arbitrary units.
+        after: keys of the records it builds on.
+    """
+
+    about: dict[str, Any]
+    key: str
+    cost: float
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker does in one go: records of one kind."""
+
+    kind: str
+    records: tuple[Wanted, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        return [record.key for record in self.records]
+
+
+def plan(lab: Laboratory, needs: Needs, categories: tuple[str, ...], seeds: int) -> list[Job]:
+    """All jobs for what is needed, done or not, in the order they are best run; timings are :func:`speed_jobs`."""
+    jobs = [_single(lab, kind, about) for kind, about in _of_the_run(lab).items() if kind in needs.kinds]
+    for category in categories:
+        if "images" in needs.kinds:
+            jobs.append(_single(lab, "images", {"category": category}))
+        for seed in range(seeds):
+            for padding in ("zeros", "reflect"):
+                layer_sets = sorted(layers for layers, p in needs.trainings if p == padding)
+                trials = [asdict(lab.protocol.trial(category, lab.settings.seed + seed, layers, padding)) for layers in layer_sets]
+                if trials:
+                    records = (Wanted(t, lab.key("training", t), _cost(lab, t["layers"])) for t in trials)
+                    jobs.append(Job("training", tuple(records)))
+    # Long jobs first, so that no worker is left with one at the end.
+    jobs.sort(key=lambda job: -sum(record.cost for record in job.records))
+    if "pipeline" in needs.kinds:
+        shown = SHOWN if SHOWN in categories else categories[0]
+        jobs.append(_single(lab, "pipeline", asdict(lab.protocol.trial(shown, lab.settings.seed, "1:12", lab.settings.padding))))
+    return jobs
+
+
+def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job]) -> list[Job]:
+    """Timings, to be run one by one when all ``jobs`` are done and nothing else is running (IV-C3)."""
+    if "speed" not in needs.kinds:
+        return []
+    trainings = [record for job in jobs if job.kind == "training" for record in job.records]
+    timings = []
+    for layers in REFINING:
+        about = asdict(lab.protocol) | {"layers": layers, "padding": "reflect"}
+        after = tuple(sorted(r.key for r in trainings if (r.about["layers"], r.about["padding"]) == (layers, "reflect")))
+        timings.append(Job("speed", (Wanted(about, lab.key("speed", about, after), _cost(lab, "1"), after),)))
+    return timings
+
+
+def _of_the_run(lab: Laboratory) -> dict[str, dict[str, Any]]:
+    """Kinds of records of which a run has one, and the identity of each."""
+    return {"network": {"backbone": lab.protocol.backbone, "width": lab.protocol.width}, "statistics": {}}
+
+
+def _single(lab: Laboratory, kind: str, about: dict[str, Any]) -> Job:
+    return Job(kind, (Wanted(about, lab.key(kind, about), _cost(lab, "1")),))
+
+
+def _cost(lab: Laboratory, layers: str) -> float:
+    """Rough relative cost of a training: the CAE's multiplications, and a constant for the rest."""
+    c_o = lab.settings.architecture.feature_dimension
+    return 1.0 + (c_o(layers, lab.settings.width) / c_o("1:12", lab.settings.width)) ** 2
