@@ -27,7 +27,7 @@ class Settings:
         weights: its weights: ``"imagenet"``, ``"untrained"`` (He initialisation from ``seed``) or a file.
         width: scale of the backbone's channels; 1 is the real network (IV-A3).
         padding: padding of the convolutions, ``"zeros"`` or ``"reflect"`` (IV-C2).
-        layers: layer set such as ``1:12``, ``12`` or ``1,5,12``, (IV-B uses ``1:12`` and ``1:16``).
+        layers: layer set such as ``1:12``, ``12`` or ``1,5,12`` (IV-B uses ``1:12`` and ``1:16``).
         interpolation: alignment of the maps, Eq. 1: ``nearest``, ``bilinear`` or ``bilinear-aligned``.
         kernel: side of the mean filter in pixels, Eq. 2.
         stride: stride of the mean filter in pixels, Eq. 2.

@@ -108,7 +108,7 @@ class Laboratory:
             about=about,
             settings=asdict(replace(self.settings, seed=seed)),
             data=[_data_fingerprint(self.root, c) for c in ([category] if category else available(self.root))],
-            weights=_weights_fingerprint(replace(self.settings, seed=seed)),
+            weights=_weights_fingerprint(self.settings.backbone, self.settings.weights, self.settings.width, seed),
             code=code_version(),
             after=after,
             # Speed is the machine's as much as the method's.
@@ -234,7 +234,7 @@ def _trainings(lab: Laboratory, about: dict[str, Any], wanted: list[tuple[str, s
                 layers=layers,
                 settings=asdict(settings),
                 data_fingerprint=data,
-                weights_fingerprint=_weights_fingerprint(base),
+                weights_fingerprint=_weights_fingerprint(base.backbone, base.weights, base.width, base.seed),
                 c_o=detector.c_o_,
                 c_d=detector.c_d_,
                 architecture=detector.architecture(),
@@ -414,5 +414,5 @@ def _data_fingerprint(root: Path, category: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _weights_fingerprint(settings: Settings) -> str:
-    return build_backbone(settings.backbone, settings.weights, width=settings.width, seed=settings.seed).fingerprint()
+def _weights_fingerprint(backbone: str, weights: str, width: float, seed: int) -> str:
+    return build_backbone(backbone, weights, width=width, seed=seed).fingerprint()
