@@ -1,12 +1,7 @@
 """What part of the image a feature sees (Section III-A, Table I; regional features: Section III-B).
 
-Coordinates are pixels along one axis; pixel i covers the interval [i, i + 1), so its centre is i + 0.5. All layers here
-are square, so rows and columns share their numbers. Fields are not clipped: near the border they reach into the padding,
-beyond [0, image size).
-
-Along a stack, a layer with kernel k, stride s, padding p and dilation d turns a field of size r, jump j and start b into
-
-    r + (k - 1) d j,        s j,        b - p j,        the input pixel itself being r = 1, j = 1, b = 0.
+Here any stack of torch's layers is walked along; what follows for a network of ours stands in its ``architecture.layers``. All
+layers are square, so rows and columns share their numbers.
 
 The largest *possible* field is one thing, how much each pixel in it counts another: the effective receptive field (Luo et
 al., 2016) is measured with gradients.

@@ -25,8 +25,8 @@ def _setting(default: Any, words: str) -> Any:
 class Settings:
     """All choices that change the result. Immutable; use :func:`dataclasses.replace` to vary one.
 
-    For ``initialisation`` the methods ``centre``, ``start_from_pca`` and
-    ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for ``projection`` :mod:`dfr_core.methods.projected`.
+    For ``initialisation`` see ``centre``, ``start_from_pca`` and ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for
+    ``projection`` :mod:`dfr_core.methods.projected`.
     """
 
     image_size: int = _setting(256, "side in pixels to which images are resized (IV-A4)")

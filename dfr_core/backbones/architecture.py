@@ -34,7 +34,7 @@ class ReceptiveField:
         """The fields behind one more convolution or pooling.
 
         A kernel k with stride s, padding p and dilation d turns a field of size r, jump j and start b into
-        r + (k - 1) d j, s j and b - p j.
+        r + (k - 1) d j, s j and b - p j; a pixel itself has r = 1, j = 1 and b = 0.
 
         >>> ReceptiveField().after(3, padding=1).after(3, padding=1).after(2, stride=2)
         ReceptiveField(size=6, jump=2, centre=1.0)

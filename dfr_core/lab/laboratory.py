@@ -74,7 +74,8 @@ class Laboratory:
 
     def weights_fingerprint(self, seed: int) -> str:
         """Fingerprint of the network's weights; untrained ones come from the seed."""
-        return _weights_fingerprint(replace(self.settings, seed=seed))
+        s = self.settings
+        return _weights_fingerprint(s.backbone, s.weights, s.width, seed)
 
     def about(self, kind: str, **more: Any) -> dict[str, Any]:
         """The part of a record's ``about`` that every record has, and more."""
@@ -137,5 +138,5 @@ def _data_fingerprint(root: Path, category: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _weights_fingerprint(settings: Settings) -> str:
-    return build_backbone(settings.backbone, settings.weights, width=settings.width, seed=settings.seed).fingerprint()
+def _weights_fingerprint(backbone: str, weights: str, width: float, seed: int) -> str:
+    return build_backbone(backbone, weights, width=width, seed=seed).fingerprint()
