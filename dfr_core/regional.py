@@ -209,13 +209,6 @@ class RegionalFeatures:
             parts.append(m.data[images, rows, cols])
         return torch.cat(parts, dim=-1)
 
-    @staticmethod
-    def concatenate(batches: Sequence[RegionalFeatures]) -> RegionalFeatures:
-        """The features of several batches of images as one."""
-        first = batches[0]
-        joined = {k: replace(m, data=torch.cat([b.aggregated[k].data for b in batches])) for k, m in first.aggregated.items()}
-        return RegionalFeatures(joined, first.shape)
-
 
 class Generator:
     """The multi-scale regional feature generator (III-B, Fig. 3), exact and lean.

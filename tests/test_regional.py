@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.errors import DFRError
-from dfr_core.regional import Generator, RegionalFeatures, _axis, axis_operator, literal_features, sum_expanded
+from dfr_core.regional import Generator, _axis, axis_operator, literal_features, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
 
 #: Largest relative error that counts as equal: sums of a few dozen terms, in another order.
@@ -90,8 +90,6 @@ def test_fast_equals_literal(configuration):
     assert torch.equal(features.at(which, some), flat[which, some])
     assert torch.equal(features.take(torch.tensor([n - 1, 0])).dense(), dense[[n - 1, 0]])
     assert torch.equal(features.take(slice(0, 1)).dense(), dense[:1])
-    apart = RegionalFeatures.concatenate([features.take(slice(k, k + 1)) for k in range(n)])
-    assert torch.equal(apart.dense(), dense)
     last = [len(maps)]
     assert torch.equal(features.select(last).dense(), dense[..., -maps[-1][1].shape[1] :])
     for m in features.aggregated.values():

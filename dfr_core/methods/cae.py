@@ -164,16 +164,12 @@ class CAE(nn.Module):
 
     def architecture(self) -> list[str]:
         """The rows of Table VIII for this autoencoder."""
-        rows, number = [], 0
-        modules = list(self.stack)
-        for k, module in enumerate(modules):
-            if isinstance(module, nn.Linear):
-                number += 1
-                following = [type(m).__name__ for m in modules[k + 1 : k + 3]]
-                extra = " BN;" if following[:1] == ["BatchNorm1d"] else ""
-                relu = " ReLU;" if "ReLU" in following[: 2 if extra else 1] else ""
-                rows.append(f"[layer {number}]: Conv. (1, 1, {module.out_features}), stride=1;{extra}{relu}")
-        return rows
+        widths = [module.out_features for module in self.stack if isinstance(module, nn.Linear)]
+        after = " BN; ReLU;" if any(isinstance(module, nn.BatchNorm1d) for module in self.stack) else " ReLU;"
+        return [
+            f"[layer {number}]: Conv. (1, 1, {width}), stride=1;{'' if number in WITHOUT_RELU else after}"
+            for number, width in enumerate(widths, start=1)
+        ]
 
 
 def principal_components(samples: Tensor, k: int) -> Tensor:
