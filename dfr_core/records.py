@@ -49,14 +49,6 @@ class Records(list[Record]):
         """Those whose ``about`` has these values."""
         return Records(r for r in self if all(r.about.get(k) == v for k, v in about.items()))
 
-    def one(self, **about: Any) -> Record | None:
-        """The first such record, or None."""
-        return next(iter(self.where(**about)), None)
-
-    def values(self, name: str) -> list[Any]:
-        """The distinct values of one entry, sorted."""
-        return sorted({r.about[name] for r in self if r.about.get(name) is not None})
-
 
 class Store:
     """A folder of records."""
