@@ -11,6 +11,7 @@ _HOMES = {
     "DFR": "methods.dfr",
     "Detector": "methods.base",
     "method": "methods",
+    "load_detector": "methods",
     "DFRError": "errors",
     "Settings": "settings",
     "paper": "settings",

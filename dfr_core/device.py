@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .errors import DFRError
+from .errors import DFRError, Setting
 
 #: Share of the free memory that cached features may take.
 MEMORY_SHARE = 0.4
@@ -25,11 +25,15 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DFRError(f"device: {name!r} is not a device; write 'auto', 'cpu' or 'cuda'") from None
+        raise DFRError(Setting("device"), f"{name!r} is not a device", "write 'auto', 'cpu' or 'cuda'") from None
     if device.type not in ("cpu", "cuda"):
-        raise DFRError(f"device: {name!r} is not supported; write 'auto', 'cpu' or 'cuda'")
+        raise DFRError(Setting("device"), f"{name!r} is not supported", "write 'auto', 'cpu' or 'cuda'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DFRError(f"device: {name!r} is not on this machine ({torch.cuda.device_count()} CUDA devices found); use device='cpu'")
+        raise DFRError(
+            Setting("device"),
+            f"{name!r} is not on this machine ({torch.cuda.device_count()} CUDA devices found)",
+            ("use ", Setting("device", "cpu")),
+        )
     return device
 
 
@@ -74,7 +78,7 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """
     if device.type != "cuda":
         if precision != "fp32":
-            raise DFRError(f"precision: {precision!r} needs CUDA; on this device use precision='fp32'")
+            raise DFRError(Setting("precision"), f"{precision!r} needs CUDA", ("on this device use ", Setting("precision", "fp32")))
         yield
         return
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32

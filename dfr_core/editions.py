@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import DFRError
+from .errors import DFRError, Setting
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class Edition:
             root = os.environ.get(DATA_VARIABLE)
             if not root:
                 raise DFRError(
-                    f"{DATA_VARIABLE}: the paper edition needs MVTec AD; set it to the data set's folder (see `dfr fetch-data --help`)"
+                    DATA_VARIABLE,
+                    "the paper edition needs MVTec AD",
+                    "set it to the data set's folder (see `dfr fetch-data --help`)",
                 )
             return Path(root)
         from .data.synthetic import CATEGORIES, make_dataset
@@ -119,7 +121,7 @@ def edition(name: str) -> Edition:
         DFRError: there is none of that name.
     """
     if name not in EDITIONS:
-        raise DFRError(f"edition: {name!r} is not one of {', '.join(EDITIONS)}")
+        raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(EDITIONS)}")
     return EDITIONS[name]
 
 
@@ -131,5 +133,5 @@ def current_edition() -> Edition:
     """
     name = os.environ.get(EDITION_VARIABLE) or "embedded"
     if name not in EDITIONS:
-        raise DFRError(f"{EDITION_VARIABLE}: {name!r} is not one of {', '.join(EDITIONS)}")
+        raise DFRError(EDITION_VARIABLE, f"{name!r} is not one of {', '.join(EDITIONS)}")
     return EDITIONS[name]

@@ -53,7 +53,7 @@ class DFRError(ValueError):
     '--kernel: exceeds --image-size 64; choose a smaller mean filter'
     """
 
-    def __init__(self, what: Part, problem: Part = "", mend: Part = "") -> None:
+    def __init__(self, what: Part, problem: Part, mend: Part = "") -> None:
         super().__init__(what, problem, mend)  # all three, so that it survives the way back from a worker process
         self.what, self.problem, self.mend = what, problem, mend
 

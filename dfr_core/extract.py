@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .backbones.weights import build_backbone
-from .errors import DFRError
+from .errors import DFRError, Setting
 from .regional import Generator, RegionalFeatures
 from .settings import Settings
 from .tiles import Span, spans
@@ -117,7 +117,11 @@ class Extractor:
             DFRError: the backbone ends before one of them.
         """
         if max(layers) > self.built:
-            raise DFRError(f"layers: {max(layers)} is beyond layer {self.built}, where this backbone ends; build one for all layers wanted")
+            raise DFRError(
+                Setting("layers"),
+                f"{max(layers)} is beyond layer {self.built}, where this backbone ends",
+                "build one for all layers wanted",
+            )
         other = copy.copy(self)
         other.layers = tuple(layers)
         return other

@@ -144,21 +144,21 @@ def _checked(scores: Array, masks: Array, limit: float = 1.0, maps: bool = False
     else:
         masks = _native(masks.cpu() if isinstance(masks, torch.Tensor) else masks)
     if scores.shape != masks.shape:
-        raise DFRError(f"masks: shape {tuple(masks.shape)} is not that of the scores, {tuple(scores.shape)}; resize one to the other")
+        raise DFRError("masks", f"shape {tuple(masks.shape)} is not that of the scores, {tuple(scores.shape)}", "resize one to the other")
     if maps and scores.ndim != 3:
-        raise DFRError(f"scores: shape {tuple(scores.shape)}; per-region overlap needs maps [N, H, W]")
+        raise DFRError("scores", f"shape {tuple(scores.shape)}", "per-region overlap needs maps [N, H, W]")
     if not 0 < limit <= 1:
-        raise DFRError(f"limit: {limit} is not in (0, 1]; the paper's highest false positive rate is 0.3")
+        raise DFRError("limit", f"{limit} is not in (0, 1]", "the paper's highest false positive rate is 0.3")
     if masks.dtype not in (np.bool_, torch.bool):
         if not ((masks == 0) | (masks == 1)).all():
-            raise DFRError("masks: values other than 0 and 1; give booleans, for 8-bit masks e.g. mask > 127")
+            raise DFRError("masks", "values other than 0 and 1", "give booleans, for 8-bit masks e.g. mask > 127")
         masks = masks == 1
     if not masks.any():
-        raise DFRError("masks: no anomalous pixel, so the metric is undefined; add anomalous test images")
+        raise DFRError("masks", "no anomalous pixel, so the metric is undefined", "add anomalous test images")
     if masks.all():
-        raise DFRError("masks: no normal pixel, so the metric is undefined; add normal test images or invert the masks")
+        raise DFRError("masks", "no normal pixel, so the metric is undefined", "add normal test images or invert the masks")
     if math.isnan(scores.max()):  # the highest of values with a NaN among them is NaN
-        raise DFRError("scores: NaN among them; look for a diverged training or a broken image")
+        raise DFRError("scores", "NaN among them", "look for a diverged training or a broken image")
     return scores, masks
 
 
@@ -214,7 +214,7 @@ def _corners(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The corners of the curve up to the limit, from (0, 0) on; they are few, so NumPy does for all devices."""
     if max_points is not None and max_points < 2:
-        raise DFRError(f"max_points: {max_points}; a curve has two ends, ask for at least 2")
+        raise DFRError("max_points", f"{max_points}", "a curve has two ends, ask for at least 2")
     above, not_below = (torch.as_tensor(counts).cpu().numpy()[::-1] for counts in (above, not_below))
     weights = np.ones(len(above)) if weights is None else torch.as_tensor(weights).cpu().numpy()[::-1]
     # Pixels with the same two ranks rise together: they tie, or no normal pixel lies between them.

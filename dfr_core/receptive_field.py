@@ -60,10 +60,10 @@ def regional_field(matrix: Tensor, index: int, field: ReceptiveField) -> tuple[i
         DFRError: no such row, or nothing in it.
     """
     if matrix.ndim != 2 or not 0 <= index < len(matrix):
-        raise DFRError(f"index: there is no row {index} in an operator of the shape {tuple(matrix.shape)}")
+        raise DFRError("index", f"there is no row {index} in an operator of the shape {tuple(matrix.shape)}")
     units = matrix[index].nonzero().flatten().tolist()
     if not units:
-        raise DFRError(f"index: row {index} of the operator is all zero, so this feature sees nothing")
+        raise DFRError("index", f"row {index} of the operator is all zero, so this feature sees nothing")
     return field.interval(units[0])[0], field.interval(units[-1])[1]
 
 
@@ -87,16 +87,16 @@ def effective_receptive_field(network: Callable[[Tensor], Tensor], images: Tenso
     with torch.enable_grad():  # whatever the caller's mode
         maps = network(images)
     if not (0 <= row < maps.shape[2] and 0 <= column < maps.shape[3]):
-        raise DFRError(f"position: ({row}, {column}) is not on the map of {maps.shape[2]} x {maps.shape[3]}")
+        raise DFRError("position", f"({row}, {column}) is not on the map of {maps.shape[2]} x {maps.shape[3]}")
     if not maps.requires_grad:
-        raise DFRError("network: its maps carry no gradient; call it without torch.no_grad and with float images")
+        raise DFRError("network", "its maps carry no gradient", "call it without torch.no_grad and with float images")
     seed = torch.zeros_like(maps)
     seed[:, :, row, column] = 1
     (gradient,) = torch.autograd.grad(maps, images, seed)
     magnitude = gradient.abs().sum((0, 1))
     total = magnitude.sum()
     if not total > 0:
-        raise DFRError(f"position: no pixel counts for ({row}, {column}), all its units are off; take more images or other weights")
+        raise DFRError("position", f"no pixel counts for ({row}, {column}), all its units are off", "take more images or other weights")
     return magnitude / total
 
 
@@ -115,7 +115,7 @@ def effective_size(field: Tensor, centre: tuple[float, float], share: float = 0.
         DFRError: ``share`` is not in (0, 1].
     """
     if not 0 < share <= 1:
-        raise DFRError(f"share: {share} is not in (0, 1]")
+        raise DFRError("share", f"{share} is not in (0, 1]")
     rows, columns = (
         (torch.arange(length, device=field.device) + 0.5 - middle).abs() for length, middle in zip(field.shape, centre, strict=True)
     )
@@ -155,7 +155,7 @@ def _after(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
         else:
             padding = 0 if layer.padding == "valid" else _square(layer, "padding")
     else:
-        raise DFRError(f"stack: {type(layer).__name__} is not a convolution, pooling, padding or pointwise layer; its field is unknown")
+        raise DFRError("stack", f"{type(layer).__name__} is not a convolution, pooling, padding or pointwise layer", "its field is unknown")
     return field.after(kernel, stride, padding, dilation)
 
 
@@ -163,5 +163,5 @@ def _square(layer: nn.Module, name: str) -> int:
     value = getattr(layer, name)
     values = set(value) if isinstance(value, tuple) else {value}
     if len(values) > 1:
-        raise DFRError(f"stack: {layer} has different numbers for its axes in {name}; only square layers have one field size")
+        raise DFRError("stack", f"{layer} has different numbers for its axes in {name}", "only square layers have one field size")
     return values.pop()

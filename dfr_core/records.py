@@ -81,7 +81,7 @@ class Store:
                 with np.load(file.with_suffix(".npz"), allow_pickle=False) as archive:
                     arrays = dict(archive)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DFRError(f"{file}: cannot be read as a record ({error}); delete it and run again") from error
+            raise DFRError(file, f"cannot be read as a record ({error})", "delete it and run again") from error
         return Record(about, arrays)
 
     def load(self, keys: Iterable[str]) -> Records:
@@ -103,7 +103,7 @@ def file_fingerprint(files: Iterable[Path]) -> str:
         try:
             return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
         except OSError as error:
-            raise DFRError(f"{file}: cannot be read ({error.strerror})") from error
+            raise DFRError(file, f"cannot be read ({error.strerror})") from error
 
     with ThreadPoolExecutor(8) as pool:
         parts: Iterator[str] = pool.map(digest, files)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import DFRError
+from .errors import DFRError, Setting
 
 _RESIZE = {  # name -> arguments of torch's interpolate in two dimensions
     "nearest": {"mode": "nearest"},
@@ -231,7 +231,7 @@ class Generator:
         """
         h, w = image_size
         if self.kernel > min(h, w):
-            raise DFRError(f"kernel: {self.kernel} exceeds the image of {h} x {w} pixels; choose a smaller mean filter")
+            raise DFRError(Setting("kernel"), f"{self.kernel} exceeds the image of {h} x {w} pixels", "choose a smaller mean filter")
         return (h - self.kernel) // self.stride + 1, (w - self.kernel) // self.stride + 1
 
     def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> AggregatedMap:

@@ -33,9 +33,9 @@ def connected_regions(masks: Array) -> tuple[Array, Array]:
         DFRError: masks are not boolean, or not [N, H, W].
     """
     if masks.dtype not in (np.bool_, torch.bool):
-        raise DFRError(f"masks: {masks.dtype} values; give booleans, True where anomalous")
+        raise DFRError("masks", f"{masks.dtype} values", "give booleans, True where anomalous")
     if masks.ndim != 3:
-        raise DFRError(f"masks: shape {tuple(masks.shape)}; give a stack [N, H, W]")
+        raise DFRError("masks", f"shape {tuple(masks.shape)}", "give a stack [N, H, W]")
     if isinstance(masks, torch.Tensor):
         if masks.is_cuda:
             return propagated_regions(masks)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import DFRError
+from .errors import DFRError, Setting
 
 
 def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
@@ -55,7 +55,7 @@ def normal_tail(scores: Tensor, fpr: float) -> Tensor:
     """
     allowed = allowed_pixels(scores.numel(), fpr)
     if torch.isnan(scores).any():
-        raise DFRError("scores: NaN among the normal scores; look at the training images and the loss curve")
+        raise DFRError("scores", "NaN among the normal scores", "look at the training images and the loss curve")
     return scores.flatten().topk(allowed + 1).values
 
 
@@ -66,9 +66,9 @@ def allowed_pixels(n: int, fpr: float) -> int:
         DFRError: ``fpr`` outside [0, 1), or no pixels.
     """
     if not 0 <= fpr < 1:
-        raise DFRError(f"fpr: {fpr} is not in [0, 1); the paper uses 0 and 0.005")
+        raise DFRError(Setting("fpr"), f"{fpr} is not in [0, 1)", "the paper uses 0 and 0.005")
     if n == 0:
-        raise DFRError("scores: there are no normal pixels to take a threshold from")
+        raise DFRError("scores", "there are no normal pixels to take a threshold from")
     # A share such as 0.005 is not a binary fraction; without the nudge 0.005 * 1000 may floor to 4.
     return min(n - 1, math.floor(n * fpr * (1 + 1e-12)))
 

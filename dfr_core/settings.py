@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .backbones.architecture import Architecture, architecture
-from .errors import DFRError
+from .errors import DFRError, Setting
 
 INTERPOLATIONS = ("nearest", "bilinear", "bilinear-aligned")
 
@@ -73,7 +73,11 @@ class Settings:
         _choice(self, "schedule", ("constant", "onecycle"))
         _choice(self, "precision", ("fp32", "tf32", "bf16"))
         if self.initialisation == "pca" and self.batch_norm:
-            raise DFRError("initialisation: 'pca' does not go with batch_norm, which would rescale it; use 'centred' or 'default'")
+            raise DFRError(
+                Setting("initialisation"),
+                ("'pca' does not go with ", Setting("batch_norm"), ", which would rescale it"),
+                "use 'centred' or 'default'",
+            )
         for name in ("image_size", "kernel", "stride", "batch_size", "epochs", "pca_samples"):
             _whole(self, name, 1)
         for name in ("latent_dim", "positions", "steps", "pca_images", "projection"):
@@ -81,23 +85,31 @@ class Settings:
                 _whole(self, name, 1)
         _whole(self, "seed", 0)
         if self.seed >= 2**63:
-            raise DFRError(f"seed: {self.seed} is above 2**63 - 1, the largest that torch takes")
+            raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
         if not isinstance(self.weights, str) or not self.weights:
-            raise DFRError("weights: give 'imagenet', 'untrained' or the path of a weights file")
+            raise DFRError(Setting("weights"), "give 'imagenet', 'untrained' or the path of a weights file")
         for name in ("width", "variance", "learning_rate"):
             _typed(self, name, (int, float), "a number")
         for name in ("keep_padding", "batch_norm"):
             _typed(self, name, bool, "True or False")  # "no" would count as yes
         if not 0 < self.width <= 1:
-            raise DFRError(f"width: {self.width} is not in (0, 1]; 1 is the full {self.architecture.title}")
+            raise DFRError(Setting("width"), f"{self.width} is not in (0, 1]", f"1 is the full {self.architecture.title}")
         if not 0 < self.variance <= 1:
-            raise DFRError(f"variance: {self.variance} is not in (0, 1]; the paper uses 0.9")
+            raise DFRError(Setting("variance"), f"{self.variance} is not in (0, 1]", "the paper uses 0.9")
         if not 0 < self.learning_rate < float("inf"):
-            raise DFRError(f"learning_rate: {self.learning_rate} is not a positive number; the paper uses 1e-4")
+            raise DFRError(Setting("learning_rate"), f"{self.learning_rate} is not a positive number", "the paper uses 1e-4")
         if self.kernel > self.image_size:
-            raise DFRError(f"kernel: {self.kernel} exceeds image_size {self.image_size}; choose a smaller mean filter")
+            raise DFRError(
+                Setting("kernel"),
+                (f"{self.kernel} exceeds ", Setting("image_size"), f" {self.image_size}"),
+                "choose a smaller mean filter",
+            )
         if self.keep_padding and self.padding != "reflect":
-            raise DFRError("keep_padding: only reflection-padded maps can be kept padded; set padding='reflect'")
+            raise DFRError(
+                Setting("keep_padding"),
+                "only reflection-padded maps can be kept padded",
+                ("set ", Setting("padding", "reflect")),
+            )
 
     @property
     def architecture(self) -> Architecture:
@@ -123,7 +135,7 @@ class Settings:
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
-                raise DFRError(f"{name}: no such setting; known are {', '.join(sorted(known))}")
+                raise DFRError(name, "no such setting", f"known are {', '.join(sorted(known))}")
         return cls(**values)
 
 
@@ -154,16 +166,16 @@ def released(**changes: Any) -> Settings:
 def _choice(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in allowed:
-        raise DFRError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+        raise DFRError(Setting(name), f"{value!r} is not one of {', '.join(allowed)}")
 
 
 def _typed(settings: Settings, name: str, kinds: type | tuple[type, ...], what: str) -> None:
     value = getattr(settings, name)
     if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
-        raise DFRError(f"{name}: {value!r} is not {what}")
+        raise DFRError(Setting(name), f"{value!r} is not {what}")
 
 
 def _whole(settings: Settings, name: str, least: int) -> None:
     value = getattr(settings, name)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise DFRError(f"{name}: {value!r} is not a whole number of at least {least}")
+        raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")

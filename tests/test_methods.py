@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import dfr_core
-from dfr_core import Detector, DFRError, method, scoring
+from dfr_core import Detector, DFRError, load_detector, method, scoring
 from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
@@ -277,7 +277,7 @@ def test_calibrating_changes_the_thresholds_only(case, images, odd_images, tmp_p
         assert detector.threshold(fpr) == scoring.threshold(maps, fpr) != fitted.threshold(fpr)
     assert bits(detector) == bits(fitted) and np.array_equal(detector.anomaly_map(images), fitted.anomaly_map(images))
     detector.save(tmp_path / "m.safetensors")
-    assert thresholds(Detector.load(tmp_path / "m.safetensors", device="cpu")) == thresholds(detector)
+    assert thresholds(load_detector(tmp_path / "m.safetensors", device="cpu")) == thresholds(detector)
 
 
 @each
@@ -319,7 +319,7 @@ def test_evaluation(case, odd_images):
 @each
 def test_a_loaded_model_is_the_saved_one(case, odd_images, tmp_path):
     detector, settings, file = case
-    for loaded in (Detector.load(file, device="cpu"), type(detector).load(file, device="cpu", progress=False)):
+    for loaded in (load_detector(file, device="cpu"), type(detector).load(file, device="cpu", progress=False)):
         assert type(loaded) is type(detector) and loaded.settings == settings
         assert loaded.anomaly_map(odd_images[0]).tobytes() == detector.anomaly_map(odd_images[0]).tobytes()
         assert bits(loaded) == bits(detector) and thresholds(loaded) == thresholds(detector)
@@ -376,9 +376,9 @@ def test_model_files_that_cannot_be_used(case, tmp_path, damage):
     if changes.get("drop") == ["first"]:
         changes = {"drop": [f"model.{next(iter(detector.model.state_dict()))}"]}
     file = rewritten(model_file, tmp_path / "model.safetensors", **changes)
-    for kind in (Detector, type(detector)):
+    for load in (load_detector, type(detector).load):
         with pytest.raises(DFRError, match=match) as caught:
-            kind.load(file, device="cpu")
+            load(file, device="cpu")
         assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -386,26 +386,26 @@ def test_model_files_that_cannot_be_used(case, tmp_path, damage):
 def test_a_file_of_another_method_is_one_clear_line(case, tmp_path):
     detector, _, model_file = case
     other = next(method(name) for name in METHODS if name != detector.name)
-    with pytest.raises(DFRError, match=f"a model of the method {detector.name}, not of {other.name}; load it with Detector.load") as caught:
+    with pytest.raises(DFRError, match=f"method {detector.name}, not of {other.name}; load it with dfr_core.load_detector") as caught:
         other.load(model_file, device="cpu")
     assert str(caught.value).startswith(str(model_file)) and "\n" not in str(caught.value)
     file = rewritten(model_file, tmp_path / "m", method="of 2031")
     with pytest.raises(DFRError, match=r"m: method: 'of 2031' is not one of DFR"):
-        Detector.load(file, device="cpu")
+        load_detector(file, device="cpu")
 
 
 def test_a_file_that_names_no_method_is_dfrs(fitted, odd_images, tmp_path):
     """Files written when there was but one method."""
     fitted.save(tmp_path / "new")
     file = rewritten(tmp_path / "new", tmp_path / "old", method=None)
-    for kind in (Detector, method("DFR")):
-        assert np.array_equal(kind.load(file, device="cpu").anomaly_map(odd_images[0]), fitted.anomaly_map(odd_images[0]))
+    for load in (load_detector, method("DFR").load):
+        assert np.array_equal(load(file, device="cpu").anomaly_map(odd_images[0]), fitted.anomaly_map(odd_images[0]))
 
 
 def test_weights_for_a_method_without_a_backbone(images, tmp_path):
     fresh(ToySettings(), images).save(tmp_path / "m")
     with pytest.raises(DFRError, match="weights: no such setting"):
-        Detector.load(tmp_path / "m", device="cpu", weights="vgg19.safetensors")
+        load_detector(tmp_path / "m", device="cpu", weights="vgg19.safetensors")
 
 
 @each

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class Architecture:
                 low = int(first)
                 high = int(last) if colon else low
             except ValueError:
-                raise DFRError(f"layers: {layers!r} is not a layer set; write '1:12', '12' or '1,5,12'") from None
+                raise DFRError(Setting("layers"), f"{layers!r} is not a layer set", "write '1:12', '12' or '1,5,12'") from None
             n = self.n_layers
             if not 1 <= low <= high <= n:
-                raise DFRError(f"layers: {part.strip()!r} is not within 1:{n}; {self.title} has layers 1 to {n}")
+                raise DFRError(Setting("layers"), f"{part.strip()!r} is not within 1:{n}", f"{self.title} has layers 1 to {n}")
             numbers.update(range(low, high + 1))
         return tuple(sorted(numbers))
 
@@ -188,5 +188,5 @@ def architecture(name: str) -> Architecture:
         DFRError: there is none of that name.
     """
     if name not in tuple(ARCHITECTURES):
-        raise DFRError(f"backbone: {name!r} is not one of {', '.join(ARCHITECTURES)}")
+        raise DFRError(Setting("backbone"), f"{name!r} is not one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]

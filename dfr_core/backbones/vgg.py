@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from .architecture import Architecture
 
 
@@ -64,7 +64,11 @@ class VGG(nn.Module):
         """
         smallest = self.architecture.side(layers[-1], min(images.shape[-2:]))
         if smallest < (2 if self.padding == "reflect" else 1):
-            raise DFRError(f"image of {tuple(images.shape[-2:])} pixels is too small for layer {layers[-1]}; use a larger image_size")
+            raise DFRError(
+                "",
+                f"image of {tuple(images.shape[-2:])} pixels is too small for layer {layers[-1]}",
+                ("use a larger ", Setting("image_size")),
+            )
         x = self.normalise(images) if images.dtype == torch.uint8 else images
         wanted, layer = set(layers), 0
         for module in self.stack:

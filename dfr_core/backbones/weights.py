@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..files import sha256
 from ..settings import Settings
 from .architecture import ARCHITECTURES, Architecture, architecture
@@ -75,11 +75,15 @@ def imagenet_cache(network: Architecture) -> Path:
 
 def _fill_imagenet(network: VGG, seed: int) -> None:
     if network.width != 1:
-        raise DFRError(f"width: ImageNet weights exist for width 1 only, not {network.width}; set width=1 or weights='untrained'")
+        raise DFRError(
+            Setting("width"),
+            f"ImageNet weights exist for width 1 only, not {network.width}",
+            ("set ", Setting("width", 1), " or ", Setting("weights", "untrained")),
+        )
     variable = weights_variable(network.architecture)
     named = os.environ.get(variable)
     if named and not Path(named).is_file():
-        raise DFRError(f"{variable}: {named} is not a file; correct the variable or unset it")
+        raise DFRError(variable, f"{named} is not a file", "correct the variable or unset it")
     _fill_from_file(network, Path(named) if named else _imagenet_file(network.architecture))
 
 
@@ -146,13 +150,17 @@ def _imagenet_file(network: Architecture) -> Path:
             torch.hub.download_url_to_file(_imagenet_url(network), str(file), hash_prefix=checksum, progress=True)
         except (OSError, RuntimeError) as error:
             raise DFRError(
-                f"weights: the ImageNet {network.title} is not on this machine and could not be downloaded ({error}). Three ways out: "
-                f"copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; "
-                "or use weights='untrained', which needs no file"
+                Setting("weights"),
+                f"the ImageNet {network.title} is not on this machine and could not be downloaded ({error})",
+                (
+                    f"three ways out: copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; or use ",
+                    Setting("weights", "untrained"),
+                    ", which needs no file",
+                ),
             ) from error
     found = sha256(file)
     if not found.startswith(checksum):
-        raise DFRError(f"{file}: checksum {found[:8]} is not {checksum}; the file is damaged, delete it and run again")
+        raise DFRError(file, f"checksum {found[:8]} is not {checksum}", "the file is damaged, delete it and run again")
     return file
 
 
@@ -165,15 +173,16 @@ def _fill_from_file(network: VGG, file: Path) -> None:
     for name, own in network.stack.state_dict().items():
         tensor = state.get(prefix + name)
         if not isinstance(tensor, Tensor):
-            raise DFRError(f"weights: {file} has no {prefix}{name}; it is not a {title} state dict in torchvision's layout")
+            raise DFRError(Setting("weights"), f"{file} has no {prefix}{name}", f"it is not a {title} state dict in torchvision's layout")
         if tensor.shape != own.shape:
             others = ", ".join(other.title for other in ARCHITECTURES.values() if other != network.architecture)
             raise DFRError(
-                f"weights: {file}: {prefix}{name} has shape {tuple(tensor.shape)}, expected {tuple(own.shape)}; "
-                f"is it another network ({others}, batch norm) or another width?"
+                Setting("weights"),
+                f"{file}: {prefix}{name} has shape {tuple(tensor.shape)}, expected {tuple(own.shape)}",
+                f"is it another network ({others}, batch norm) or another width?",
             )
         if not torch.isfinite(tensor).all():
-            raise DFRError(f"weights: {file}: {prefix}{name} holds NaN or infinite values; the file is damaged")
+            raise DFRError(Setting("weights"), f"{file}: {prefix}{name} holds NaN or infinite values", "the file is damaged")
         fitting[name] = tensor.float()
     network.stack.load_state_dict(fitting)
 
@@ -181,7 +190,7 @@ def _fill_from_file(network: VGG, file: Path) -> None:
 def _read_state(file: Path, title: str) -> dict[str, Tensor]:
     """A state dict from a file, without running code from it."""
     if not file.is_file():
-        raise DFRError(f"weights: {file} is not a file; give a {title} state dict, or {' or '.join(map(repr, WEIGHTS))}")
+        raise DFRError(Setting("weights"), f"{file} is not a file", f"give a {title} state dict, or {' or '.join(map(repr, WEIGHTS))}")
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -192,8 +201,10 @@ def _read_state(file: Path, title: str) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise DFRError(
-            f"weights: {file} cannot be read as a state dict ({type(error).__name__}); it may be truncated or of another kind"
+            Setting("weights"),
+            f"{file} cannot be read as a state dict ({type(error).__name__})",
+            "it may be truncated or of another kind",
         ) from error
     if not isinstance(state, dict):
-        raise DFRError(f"weights: {file} holds a {type(state).__name__}, not a state dict; save model.state_dict()")
+        raise DFRError(Setting("weights"), f"{file} holds a {type(state).__name__}, not a state dict", "save model.state_dict()")
     return state

@@ -126,7 +126,7 @@ def peak_memory(name: str, layers: str, batch: int = 1, side: int = 256) -> floa
     command = [sys.executable, "-m", __spec__.name, name, layers, str(batch), str(side)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     if done.returncode:
-        raise DFRError(f"bench: measuring the memory of {name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        raise DFRError("bench", f"measuring the memory of {name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return float(done.stdout)
 
 

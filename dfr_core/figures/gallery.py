@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..files import write_text
 from .items import ITEMS, Item
 from .measured import Evidence, Missing, not_comparable
@@ -39,7 +39,7 @@ def draw(records: Records, out: Path, only: set[str] | None = None, protocol: Pr
     """
     for name in sorted(only or ()):
         if name not in ITEMS:
-            raise DFRError(f"only: {name!r} is not a figure or table; choose from {', '.join(ITEMS)}")
+            raise DFRError(Setting("only"), f"{name!r} is not a figure or table", f"choose from {', '.join(ITEMS)}")
     out, records = Path(out), Evidence(records, protocol)
     written: list[Path] = []
     absent: dict[str, str] = {}

@@ -51,7 +51,7 @@ class Evidence(Records):
             identity = tuple(record.about.get(name) for name in ("kind", "method", "category", "layers", "padding", "seed"))
             if identity in seen:
                 words = ", ".join(str(part) for part in identity if part is not None)
-                raise DFRError(f"records: two are of one measurement ({words}); give the records of one run")
+                raise DFRError("records", f"two are of one measurement ({words})", "give the records of one run")
             seen.add(identity)
             if record.about["kind"] == "training":
                 self.trials[Trial.read(record.about)] = record
@@ -81,7 +81,7 @@ def _only_protocol(records: Sequence[Record]) -> Protocol:
     if not found:  # no trainings: whatever the others are of
         found = {Protocol.read({"method": Protocol.method} | r.about) for r in records}
     if len(found) > 1:
-        raise DFRError(f"records: they are of {len(found)} protocols, {'; '.join(sorted(map(str, found)))}; say which with protocol=")
+        raise DFRError("records", f"they are of {len(found)} protocols, {'; '.join(sorted(map(str, found)))}", "say which with protocol=")
     return next(iter(found), Protocol())
 
 

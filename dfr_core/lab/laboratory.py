@@ -58,7 +58,7 @@ class Laboratory:
 
     def __post_init__(self) -> None:
         if self.method not in MEASURED:
-            raise DFRError(f"method: {self.method!r} is not measured by the laboratory; there is {', '.join(MEASURED)}")
+            raise DFRError("method", f"{self.method!r} is not measured by the laboratory", f"there is {', '.join(MEASURED)}")
 
     @property
     def store(self) -> Store:

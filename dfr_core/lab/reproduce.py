@@ -38,10 +38,10 @@ def main(args: argparse.Namespace, items: Mapping[str, Needs], draw: Callable[..
     lab = laboratory(args)
     names = set(args.only or items)
     if unknown := sorted(names - set(items)):
-        raise DFRError(f"--only: {unknown[0]!r} is not one of {', '.join(items)}")
+        raise DFRError("--only", f"{unknown[0]!r} is not one of {', '.join(items)}")
     seeds = args.seeds if args.seeds is not None else lab.edition.seeds
     if seeds < 1:
-        raise DFRError(f"--seeds: {seeds} is not at least 1")
+        raise DFRError("--seeds", f"{seeds} is not at least 1")
     needs = Needs.union(items[name] for name in names)
     jobs = plan(lab, needs, _categories(lab.root, args.categories), seeds)
     speed = speed_jobs(lab, needs, jobs)
@@ -76,7 +76,7 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     chosen = edition(args.edition) if args.edition else current_edition()
     changes = {name: getattr(args, name) for name in ("weights", "epochs", "steps") if getattr(args, name) is not None}
     if "epochs" in changes and "steps" in changes:
-        raise DFRError("--steps: given beside --epochs, and both say how long to train; give one of them")
+        raise DFRError("--steps", "given beside --epochs, and both say how long to train", "give one of them")
     if "epochs" in changes:
         changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
     settings = replace(chosen.settings, **changes)
@@ -89,7 +89,7 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     cuda = pick_device(args.device).type == "cuda"
     jobs = args.jobs or (1 if cuda else os.cpu_count() or 1)
     if jobs < 1:
-        raise DFRError(f"--jobs: {jobs} is not at least 1")
+        raise DFRError("--jobs", f"{jobs} is not at least 1")
     args.jobs = jobs
     results = Path(args.results or Path("results") / chosen.name)
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -115,7 +115,7 @@ def _categories(root: Path, wanted: list[str] | None) -> tuple[str, ...]:
 
     found = all_categories(root)
     if unknown := sorted(set(wanted or ()) - set(found)):
-        raise DFRError(f"--categories: {unknown[0]!r} is not in {root}; there are {', '.join(found)}")
+        raise DFRError("--categories", f"{unknown[0]!r} is not in {root}", f"there are {', '.join(found)}")
     return tuple(c for c in found if not wanted or c in wanted)
 
 
@@ -131,11 +131,11 @@ def _run_all(lab: Laboratory, jobs: list[Job], args: argparse.Namespace) -> None
         try:
             from distributed import Client
         except ImportError:
-            raise DFRError("--dask: needs the package `distributed`; install dfr-lab[dask]") from None
+            raise DFRError("--dask", "needs the package `distributed`", "install dfr-lab[dask]") from None
         try:
             client = Client(args.dask, timeout="10s")
         except (OSError, ValueError) as error:
-            raise DFRError(f"--dask: no scheduler answers at {args.dask} ({error}); start one with `dask scheduler`") from error
+            raise DFRError("--dask", f"no scheduler answers at {args.dask} ({error})", "start one with `dask scheduler`") from error
         # The cluster's workers compute with one thread each, like local ones.
         lab = replace(lab, threads=1)
         backend = joblib.parallel_config(backend="dask", wait_for_workers_timeout=30)

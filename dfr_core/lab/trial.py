@@ -47,7 +47,7 @@ class Protocol:
         """
         names = [field.name for field in fields(cls)]
         if absent := [name for name in names if name not in about]:
-            raise DFRError(f"record of kind {about.get('kind')}: does not say its {absent[0]}; measure it again")
+            raise DFRError("", f"record of kind {about.get('kind')}: does not say its {absent[0]}", "measure it again")
         return cls(**{name: about[name] for name in names})
 
     def trial(self, category: str, seed: int, layers: str, padding: str, method: str | None = None) -> Trial:

@@ -6,7 +6,8 @@ The table is names alone, so that listing the methods imports none of them.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DFRError
 
@@ -26,6 +27,22 @@ def method(name: str) -> type[Detector]:
         DFRError: no method of that name.
     """
     if name not in METHODS:
-        raise DFRError(f"method: {name!r} is not one of {', '.join(METHODS)}")
+        raise DFRError("method", f"{name!r} is not one of {', '.join(METHODS)}")
     module, _, title = METHODS[name].partition(":")
     return getattr(import_module(module), title)
+
+
+def load_detector(path: str | Path, **options: Any) -> Detector:
+    """A detector of any method from a model file; ``options`` are those of :meth:`dfr_core.methods.base.Detector.load`.
+
+    Raises:
+        DFRError: a method that is not here, or as :meth:`dfr_core.methods.base.Detector.load`.
+    """
+    from ..files import load_tensors
+    from .base import method_of
+
+    try:
+        kind = method(method_of(load_tensors(path)[1]))
+    except DFRError as error:
+        raise error if error.what == Path(path) else DFRError(path, error) from error
+    return kind.load(path, **options)

@@ -23,10 +23,9 @@ from .. import __version__, scoring
 from ..data import fingerprint
 from ..data.arrays import as_images, as_labelled
 from ..device import pick_device
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..metrics import evaluation
-from . import method
 
 FORMAT = "dfr-model"
 FORMAT_VERSION = "2"  # 1: the projected extension had narrower layers
@@ -65,7 +64,7 @@ class Detector(ABC):
 
     def __init__(self, settings: Any = None, *, device: str = "auto", memory_gb: float | None = None, progress: bool = True) -> None:
         if memory_gb is not None and not 0 <= memory_gb < float("inf"):
-            raise DFRError(f"memory_gb: {memory_gb} is not a number of GiB")
+            raise DFRError(Setting("memory_gb"), f"{memory_gb} is not a number of GiB")
         self.settings = self.default_settings() if settings is None else settings
         self.device = pick_device(device)
         self.memory_gb = memory_gb
@@ -204,7 +203,7 @@ class Detector(ABC):
         """
         self._fitted(here=True)
         if not 0 <= fpr <= TAIL:
-            raise DFRError(f"fpr: {fpr} is not in [0, {TAIL}]; a model keeps the normal scores up to that rate")
+            raise DFRError(Setting("fpr"), f"{fpr} is not in [0, {TAIL}]", "a model keeps the normal scores up to that rate")
         return float(self.normal_tail_[scoring.allowed_pixels(self.n_normal_pixels_, fpr)])
 
     def segment(self, images: Any, fpr: float = 0.005) -> np.ndarray:
@@ -238,9 +237,9 @@ class Detector(ABC):
 
     def _fitted(self, here: bool = False) -> None:
         if self._model is None:
-            raise DFRError(f"the detector is not fitted; call fit(images) or {type(self).__name__}.load(path) first")
+            raise DFRError("", "the detector is not fitted", f"call fit(images) or {type(self).__name__}.load(path) first")
         if here and self.normal_tail_ is None:
-            raise DFRError("the detector holds an adopted model and knows no normal scores; call fit(images) first")
+            raise DFRError("", "the detector holds an adopted model and knows no normal scores", "call fit(images) first")
 
     # ---- keeping -------------------------------------------------------------------------------------
 
@@ -269,7 +268,7 @@ class Detector(ABC):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto", weights: str | None = None, progress: bool = True) -> Detector:
-        """A detector from a file that :meth:`save` wrote; ``Detector.load`` takes that of any method.
+        """A detector of this method from a file that :meth:`save` wrote; :func:`dfr_core.load_detector` takes that of any method.
 
         Args:
             weights: where the backbone's weights are now, if not where they were.
@@ -280,11 +279,12 @@ class Detector(ABC):
         """
         tensors, about = load_tensors(path)
         if about.get("format") != FORMAT:
-            raise DFRError(f"{path}: not a DFR model; give a file that `dfr fit --out` wrote")
+            raise DFRError(path, "not a DFR model", "give a file that `dfr fit --out` wrote")
         if about.get("format_version") != FORMAT_VERSION:
             raise DFRError(
-                f"{path}: model of format version {about.get('format_version')}, "
-                f"but this package reads version {FORMAT_VERSION}; fit the model again"
+                path,
+                f"model of format version {about.get('format_version')}, but this package reads version {FORMAT_VERSION}",
+                "fit the model again",
             )
         self = cls._from_file(path, tensors, about, device=device, weights=weights, progress=progress)
         self._model.to(self.device).eval()
@@ -295,31 +295,30 @@ class Detector(ABC):
         cls, path: str | Path, tensors: dict[str, Tensor], about: dict[str, str], *, device: str, weights: str | None, progress: bool
     ) -> Detector:
         try:
-            kind = cls._class_for(about.get("method", "DFR"))  # files of the time when there was but one method do not say it
+            if (name := method_of(about)) != cls.name:
+                raise DFRError("", f"a model of the method {name}, not of {cls.name}", "load it with dfr_core.load_detector")
             values = json.loads(about["settings"])
             if weights is not None:
                 values |= {"weights": weights}
-            self = kind(kind.settings_class.from_dict(values), device=device, progress=progress)
+            self = cls(cls.settings_class.from_dict(values), device=device, progress=progress)
             self.n_normal_pixels_ = int(about["n_normal_pixels"])
             self.data_fingerprint_, self.weights_fingerprint_ = about["data_fingerprint"], about["weights_fingerprint"]
             self.normal_tail_, self.loss_curve_ = tensors["normal_tail"], tensors["loss_curve"].numpy()
             state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
             self._model = self._rebuilt(state, about)
         except DFRError as error:
-            raise DFRError(f"{path}: {error}") from error
+            raise DFRError(path, error) from error
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DFRError(
-                f"{path}: a damaged model file ({type(error).__name__}: {str(error).splitlines()[0]}); fit the model again"
+                path,
+                f"a damaged model file ({type(error).__name__}: {str(error).splitlines()[0]})",
+                "fit the model again",
             ) from error
         return self
 
-    @classmethod
-    def _class_for(cls, name: str) -> type[Detector]:
-        if cls is Detector:
-            return method(name)
-        if name != cls.name:
-            raise DFRError(f"a model of the method {name}, not of {cls.name}; load it with Detector.load")
-        return cls
+def method_of(about: dict[str, str]) -> str:
+    """Name of the method in a model file's words; files of the time when there was but one do not say it."""
+    return about.get("method", "DFR")
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 
 #: The layers of Table VIII that no ReLU follows: the code and the reconstruction.
 WITHOUT_RELU = (3, 6)
@@ -206,7 +206,11 @@ def explained_variance(samples: Tensor) -> Tensor:
     """
     n, c_o = samples.shape
     if n < 2:
-        raise DFRError("pca_samples: PCA needs at least two regional features; give more images or a larger pca_samples")
+        raise DFRError(
+            Setting("pca_samples"),
+            "PCA needs at least two regional features",
+            ("give more images or a larger ", Setting("pca_samples")),
+        )
     centred = samples.double() - samples.double().mean(0)
     # The two products share their non-zero eigenvalues; take the smaller one.
     product = centred.T @ centred if c_o <= n else centred @ centred.T
@@ -214,5 +218,5 @@ def explained_variance(samples: Tensor) -> Tensor:
     total = spectrum.sum()
     # Features are float32: of equal ones the rounding alone leaves a relative variance of about 1e-14.
     if not total > 1e-12 * samples.double().square().sum():
-        raise DFRError("the training images give one and the same regional feature everywhere; are they blank?")
+        raise DFRError("", "the training images give one and the same regional feature everywhere", "are they blank?")
     return (spectrum.cumsum(0) / total).cpu()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import scoring
 from ..device import arithmetic, full_precision, memory_budget
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..extract import Extractor, FeaturesOfImages, feature_source, sample
 from ..regional import RegionalFeatures
 from ..settings import Settings
@@ -126,7 +126,7 @@ class DFR(Detector):
             with ProgressBar("training the CAE", self.progress) as tell:
                 self.loss_curve_ = train(self._model, training, s, self._loss, checkpoint=run, progress=tell)
             if not np.isfinite(self.loss_curve_).all():
-                raise DFRError("training diverged (the loss is not finite); lower learning_rate")
+                raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
             with torch.inference_mode():
                 normal = torch.cat([self._errors(batch) for batch in training.batches()])
                 return scoring.upsample(normal, image_size, s.map_interpolation)
@@ -148,7 +148,7 @@ class DFR(Detector):
         s = self.settings
         expected = s.architecture.feature_dimension(s.layers, s.width)
         if c_o != expected:
-            raise DFRError(f"{found} {c_o} channels, but layers {s.layers!r} have {expected}")
+            raise DFRError("", f"{found} {c_o} channels, but layers {s.layers!r} have {expected}")
 
     # ---- mapping -------------------------------------------------------------------------------------
 
@@ -202,7 +202,8 @@ class DFR(Detector):
         found = self.extractor.backbone.fingerprint()
         if found != self.weights_fingerprint_:
             raise DFRError(
-                f"{path}: was fitted on a backbone with fingerprint {self.weights_fingerprint_}, but {self.settings.weights} has {found}; "
-                "name the right weights with weights="
+                path,
+                f"was fitted on a backbone with fingerprint {self.weights_fingerprint_}, but {self.settings.weights} has {found}",
+                ("name the right weights with ", Setting("weights", ...)),
             )
         return self

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..device import full_precision
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..settings import Settings
 
@@ -107,7 +107,7 @@ class Checkpoint:
             return 0
         tensors, about = load_tensors(self.path)
         if "run" not in about:
-            raise DFRError(f"{self.path}: not a checkpoint, so it is not overwritten; name another file for the checkpoint")
+            raise DFRError(self.path, "not a checkpoint, so it is not overwritten", "name another file for the checkpoint")
         if about["run"] != self.run:
             log.warning("%s: checkpoint of another run; training starts afresh and will replace it", self.path)
             return 0
@@ -115,7 +115,7 @@ class Checkpoint:
             return _restore(tensors, int(about["step"]), model, optimiser, losses)
         except (KeyError, ValueError, RuntimeError) as error:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            raise DFRError(f"{self.path}: a damaged checkpoint ({reason}); delete it to start afresh") from error
+            raise DFRError(self.path, f"a damaged checkpoint ({reason})", "delete it to start afresh") from error
 
 
 def _restore(tensors: dict[str, Tensor], step: int, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
@@ -205,7 +205,11 @@ def train(
         images, positions = batch(settings, len(source), n_positions, step)
         rows = source.rows(images.to(device), None if positions is None else positions.to(device))
         if settings.batch_norm and len(rows) < 2:
-            raise DFRError("batch_norm: a batch of one regional feature has no spread; use more positions or a larger batch_size")
+            raise DFRError(
+                Setting("batch_norm"),
+                "a batch of one regional feature has no spread",
+                ("use more positions or a larger ", Setting("batch_size")),
+            )
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(settings, step, steps)
         optimiser.zero_grad(set_to_none=True)

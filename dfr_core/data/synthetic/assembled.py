@@ -41,8 +41,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     hole = norm(hole_u, hole_v)
     ground = tint(board, (0.86, 0.66, 0.46))
     ground = ground * (1 - 0.80 * cover(hole - 5, 1.5) + 0.14 * cover(np.abs(hole - 6.2) - 1, 1.5))
-    grain, tilt = noise(rng, 100), rng.uniform(-0.02, 0.02)
-    sway = rng.uniform(-1.2, 1.2, 3)
+    grain, tilt, sway = noise(rng, 100), rng.uniform(-0.02, 0.02), rng.uniform(-1.2, 1.2, 3)
 
     def legs_down(cx: float, cy: float, angle: float) -> list[list[tuple[float, float]]]:
         tops = [place((26.0 * k, 46.0), cx, cy, angle) for k in (-1, 0, 1)]
