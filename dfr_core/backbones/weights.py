@@ -153,7 +153,8 @@ def _imagenet_file(network: Architecture) -> Path:
                 Setting("weights"),
                 f"the ImageNet {network.title} is not on this machine and could not be downloaded ({error})",
                 (
-                    f"three ways out: copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; or use ",
+                    f"three ways out: copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; ",
+                    "or use ",
                     Setting("weights", "untrained"),
                     ", which needs no file",
                 ),
