@@ -1,6 +1,6 @@
 """Regional features (Section III-B, Eq. 1-3): align, aggregate, concatenate.
 
-:func:`literal_features` does what the equations say: blow every map up to the image, filter, concatenate.
+:func:`dfr_core.literal.regional_features` does what the equations say: blow every map up to the image, filter, concatenate.
 :class:`Generator` gives the same numbers without ever doing so. Resizing and mean filtering are linear
 and separable, so together they are A_h phi A_w' with one small matrix for each axis
 (:func:`axis_operator`). In the paper's setting that matrix is either a block mean (maps finer than the
@@ -20,32 +20,12 @@ from torch import Tensor
 
 from .errors import DFRError, Setting
 
-_RESIZE = {  # name -> arguments of torch's interpolate in two dimensions
+#: Name of an interpolation -> arguments of torch's interpolate in two dimensions.
+RESIZE: dict[str, dict] = {
     "nearest": {"mode": "nearest"},
     "bilinear": {"mode": "bilinear", "align_corners": False},
     "bilinear-aligned": {"mode": "bilinear", "align_corners": True},
 }
-
-
-def literal_features(
-    maps: Sequence[Tensor], image_size: tuple[int, int], kernel: int = 4, stride: int = 4, interpolation: str = "nearest"
-) -> Tensor:
-    """Eq. 1-3 to the letter; slow and large, for teaching and as a reference.
-
-    Args:
-        maps: phi_l, each [N, c_l, h_l, w_l].
-        image_size: (h, w) in pixels.
-        kernel, stride: of the mean filter, in pixels.
-        interpolation: see :class:`dfr_core.settings.Settings`.
-
-    Returns:
-        f(x), [N, c_o, h_o, w_o] with h_o = (h - kernel) // stride + 1.
-    """
-    aggregated = []
-    for phi in maps:
-        aligned = F.interpolate(phi, size=image_size, **_RESIZE[interpolation])  # Eq. 1: [N, c_l, h, w]
-        aggregated.append(F.avg_pool2d(aligned, kernel, stride))  # Eq. 2: [N, c_l, h_o, w_o]
-    return torch.cat(aggregated, dim=1)  # Eq. 3: [N, c_o, h_o, w_o]
 
 
 @lru_cache(maxsize=256)
@@ -56,7 +36,7 @@ def axis_operator(map_size: int, image_size: int, kernel: int = 4, stride: int =
     Found by asking: column k is what Eq. 1 and 2 make of the k-th unit vector. Rows sum to one.
     """
     unit = torch.eye(map_size, dtype=torch.float64).view(map_size, 1, map_size, 1)
-    aligned = F.interpolate(unit, size=(image_size, 1), **_RESIZE[interpolation])
+    aligned = F.interpolate(unit, size=(image_size, 1), **RESIZE[interpolation])
     return F.avg_pool2d(aligned, (kernel, 1), (stride, 1)).view(map_size, -1).T.contiguous()
 
 

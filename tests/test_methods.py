@@ -39,7 +39,7 @@ class ToySettings:
     def from_dict(cls, values):
         for name in values:
             if name not in ("image_size", "seed"):
-                raise DFRError(f"{name}: no such setting; known are image_size, seed")
+                raise DFRError(name, "no such setting", "known are image_size, seed")
         return cls(**values)
 
 

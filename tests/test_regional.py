@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.errors import DFRError
-from dfr_core.regional import Generator, _axis, axis_operator, literal_features, sum_expanded
+from dfr_core.literal import regional_features
+from dfr_core.regional import RESIZE, Generator, _axis, axis_operator, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
 
 #: Largest relative error that counts as equal: sums of a few dozen terms, in another order.
@@ -66,8 +67,8 @@ def random_maps(map_sizes, n: int, dtype: torch.dtype, seed: int) -> list[tuple[
 def test_fast_equals_literal(configuration):
     size, map_sizes, kernel, stride, interpolation, n, dtype, seed = configuration
     maps = random_maps(map_sizes, n, dtype, seed)
-    expected = literal_features([phi for _, phi in maps], size, kernel, stride, interpolation)
-    exact = literal_features([phi.double() for _, phi in maps], size, kernel, stride, interpolation)
+    expected = regional_features([phi for _, phi in maps], size, kernel, stride, **RESIZE[interpolation])
+    exact = regional_features([phi.double() for _, phi in maps], size, kernel, stride, **RESIZE[interpolation])
     generator = Generator(kernel, stride, interpolation)
     features = generator(iter(maps), size)
     dense = features.dense()

@@ -15,13 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import scoring
+from .. import literal, scoring
 from ..errors import DFRError
 from ..extract import Extractor
 from ..methods.cae import WITHOUT_RELU
 from ..methods.projected import Projected, Projection
 from ..methods.whole import Whole
-from ..regional import literal_features
 from ..settings import Settings
 from .tools import PeakMemory
 
@@ -96,7 +95,7 @@ class Variants:
     def literal_features(self):
         """Eq. 1 to 3 to the letter: resize to the image, filter, concatenate."""
         maps = [phi for _, phi in self.extractor.backbone.feature_maps(self.images, self.extractor.layers)]
-        return literal_features(maps, self.size)
+        return literal.regional_features(maps, self.size)
 
     def score(self):
         """Exact anomaly maps at image size."""
@@ -113,7 +112,7 @@ class Variants:
         for number, (weight, bias) in enumerate(self.whole.linear_layers(), start=1):
             hidden = F.conv2d(hidden, weight[:, :, None, None], bias)
             hidden = hidden if number in WITHOUT_RELU else hidden.relu_()
-        return scoring.upsample(torch.linalg.vector_norm(f - hidden, dim=1), self.size)
+        return scoring.upsample(literal.error(f, hidden), self.size)
 
     def _upsampled(self, score) -> Tensor:
         return scoring.upsample(self.extractor.scores(self.images, score), self.size)

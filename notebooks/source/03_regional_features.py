@@ -494,15 +494,16 @@ print(table(comparison, head=("", "ours", "paper", "difference")))
 # reflection padding adds to some maps. Both are settings here; how much the first one alone changes the features:
 
 # %%
-from dfr_core.regional import literal_features
+from dfr_core import literal
+from dfr_core.regional import RESIZE
 from dfr_core.lab.deviations import DEVIATIONS
 
 rows = [row[:3] for row in DEVIATIONS if row[0] in ("interpolation", "keep_padding")]
 print(table(rows, head=("setting", "paper", "public code")))
 
 batch = [phi[None] for phi in maps.values()]
-nearest = literal_features(batch, (h, w), kernel, stride, "nearest")[0]
-bilinear = literal_features(batch, (h, w), kernel, stride, "bilinear-aligned")[0]
+nearest = literal.regional_features(batch, (h, w), kernel, stride)[0]
+bilinear = literal.regional_features(batch, (h, w), kernel, stride, **RESIZE["bilinear-aligned"])[0]
 verdict("Eq. 1-3 to the letter, in the core, equal ours", torch.allclose(nearest, f, atol=1e-4))
 print(f"relative change with the public code's interpolation: {change(nearest, bilinear):.0f} %")
 

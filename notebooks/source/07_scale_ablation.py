@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dfr_core import DFR
+from dfr_core import DFR, literal
 from dfr_core.course import show, table, verdict
 from dfr_core.data import fingerprint
 from dfr_core.device import pick_device
@@ -40,7 +40,6 @@ from dfr_core.extract import CachedFeatures, Extractor
 from dfr_core.metrics import evaluation
 from dfr_core.paper_numbers import GROWING, REFINING, TABLE_I, TABLE_II, TABLE_IV
 from dfr_core.plotting import BLUE, RED, heat, outline, to_image
-from dfr_core.regional import literal_features
 from dfr_core.scoring import upsample
 from dfr_core.widgets import scales
 
@@ -85,10 +84,10 @@ leather = load("leather")
 image = leather[2][:1]
 with torch.inference_mode():
     maps = [phi for _, phi in extractor.backbone.feature_maps(image.to(device), (1, 2, 3, 4))]
-    literal = literal_features(maps, (size, size)).permute(0, 2, 3, 1)
+    written = literal.regional_features(maps, (size, size)).permute(0, 2, 3, 1)
 selected = leather[1].take(slice(0, 1)).select((1, 2, 3, 4)).dense()
 verdict(
-    "selecting layers 1 to 4 gives f_{1:4} of Eq. 3", torch.allclose(literal, selected, atol=1e-5)
+    "selecting layers 1 to 4 gives f_{1:4} of Eq. 3", torch.allclose(written, selected, atol=1e-5)
 )
 
 # %% [markdown]

@@ -32,14 +32,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfr_core import DFR
+from dfr_core import DFR, literal
 from dfr_core.backbones.architecture import architecture
 from dfr_core.course import show, table, verdict
 from dfr_core.methods import flops
 from dfr_core.methods.cae import CAE
 from dfr_core.paper_numbers import REFINING, TABLE_VI, TABLE_VI_DEVICE
 from dfr_core.plotting import BLUE, GREEN
-from dfr_core.regional import Generator, literal_features
+from dfr_core.regional import Generator
 from dfr_core.scoring import residual
 from dfr_core.widgets import stages
 
@@ -196,11 +196,11 @@ print(
 # %%
 n = settings.image_size
 with torch.inference_mode():
-    literal = literal_features(list(maps.values()), (n, n))  # Eq. 1-3 to the letter
+    written = literal.regional_features(list(maps.values()), (n, n))  # Eq. 1-3 to the letter
     features = Generator()(list(maps.items()), (n, n))
 verdict(
     "literal and lean features are equal",
-    torch.allclose(literal.permute(0, 2, 3, 1), features.dense(), atol=1e-5),
+    torch.allclose(written.permute(0, 2, 3, 1), features.dense(), atol=1e-5),
 )
 formula = sum(m.shape[1] * min(n // 4, m.shape[2]) ** 2 for m in maps.values())
 verdict("and take the bytes that the formula says", features.nbytes == 4 * formula)
