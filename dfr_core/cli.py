@@ -298,6 +298,18 @@ def _reproduce(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def _distil_arguments(parser: argparse.ArgumentParser) -> None:
+    from .command.distil import add_arguments
+
+    add_arguments(parser)
+
+
+def _distil(args: argparse.Namespace) -> int:
+    from .command.distil import main
+
+    return main(args)
+
+
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     from .bench import add_arguments
 
@@ -358,6 +370,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
     ),
     "reproduce": ("make the figures and tables", _reproduce_arguments, _reproduce, ""),
     "bench": ("measure speed and memory", _bench_arguments, _bench, ""),
+    "distil": ("make a slim network that has learnt", _distil_arguments, _distil, ""),
 }
 
 _EPILOG = """\

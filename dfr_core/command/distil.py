@@ -1,0 +1,91 @@
+"""`dfr distil`: make a slim VGG19 that has learnt, from a trained VGG and a folder of photographs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import DFRError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `dfr distil`."""
+    parser.add_argument(
+        "--teacher", required=True, metavar="imagenet|FILE", help="torchvision's VGG19, or a state dict of VGG19 or VGG16 in its layout"
+    )
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of photographs to learn from, of anything")
+    parser.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors); a report goes beside them (.json)")
+    parser.add_argument("--cache", required=True, metavar="DIR", help="folder for what the teacher says (2 MB a crop) and for checkpoints")
+    parser.add_argument("--width", type=float, default=0.125, metavar="W", help="scale of VGG19's channels (default 0.125)")
+    parser.add_argument("--steps", type=int, default=40_000, metavar="N", help="optimiser steps (default 40000)")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="crops a step (default 8)")
+    parser.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="AdamW's peak (default 0.004)")
+    parser.add_argument("--crops", type=int, default=6000, metavar="N", help="different crops to learn from (default 6000)")
+    parser.add_argument("--held-out", type=int, default=100, metavar="N", help="photographs that only measure (default 100)")
+    parser.add_argument("--side", type=int, default=192, metavar="N", help="side of a crop in pixels, a multiple of 16 (default 192)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every random choice (default 0)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `dfr distil`."""
+    _check(args)
+    from ..distil import distil, save
+    from ..distil.training import Plan
+
+    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, seed=args.seed)
+    with _Bars(args.quiet) as bars:
+        result = distil(
+            args.teacher, args.images, args.cache, plan, n_crops=args.crops, n_held_out=args.held_out, side=args.side, progress=bars.tell
+        )
+    checksum = save(result, args.out)
+    print(f"{'layer':>5} {'teacher':>7} {'R2':>7}   on {result.report['photographs']['held out']} photographs held out")
+    for layer, explained in result.report["R2 on held-out photographs"].items():
+        print(f"{layer:>5} {result.report['pairs'][layer]:>7} {explained:>7.3f}")
+    print(f"{args.out}: VGG19 at width {args.width:g}, {Path(args.out).stat().st_size / 1e6:.2f} MB, SHA-256 {checksum}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot work, before anything long begins."""
+    if Path(args.out).suffix != ".safetensors":
+        raise DFRError(f"out: {args.out} must end in .safetensors")
+    if Path(args.out).is_dir():
+        raise DFRError(f"out: {args.out} is a folder; name a file")
+    if Path(args.cache).exists() and not Path(args.cache).is_dir():
+        raise DFRError(f"cache: {args.cache} is a file; name a folder")
+    if not 0 < args.width <= 1:
+        raise DFRError(f"width: {args.width} is not in (0, 1]; 1 is the full VGG19")
+    if not 0 < args.learning_rate < float("inf"):
+        raise DFRError(f"learning_rate: {args.learning_rate} is not a positive number")
+    for name, least in (("steps", 1), ("batch_size", 1), ("crops", 1), ("held_out", 1), ("side", 32), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise DFRError(f"{name}: {getattr(args, name)} is not at least {least}")
+    if args.side % 16:
+        raise DFRError(f"side: {args.side} is not a multiple of 16, by which the network shrinks an image")
+
+
+class _Bars:
+    """A progress bar for each phase, one after the other."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.phase, self.bar = quiet, "", None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def tell(self, phase: str, done: int, total: int, loss: float) -> None:
+        from tqdm import tqdm
+
+        if phase != self.phase:
+            self.__exit__()
+            self.phase = phase
+            # A bar that starts late must not count what an earlier run did as this run's speed.
+            self.bar = tqdm(total=total, desc=phase, initial=done, unit="crop" if phase == "teacher" else "step", disable=self.quiet)
+        self.bar.update(done - self.bar.n)
+        if loss == loss:
+            self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
