@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=int, default=6000, metavar="N", help="different crops to learn from (default 6000)")
     parser.add_argument("--held-out", type=int, default=100, metavar="N", help="photographs that only measure (default 100)")
     parser.add_argument("--side", type=int, default=192, metavar="N", help="side of a crop in pixels, a multiple of 16 (default 192)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster on processors that have it, far slower on others"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every random choice (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -33,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     from ..distil import distil, save
     from ..distil.training import Plan
 
-    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, seed=args.seed)
+    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, precision=args.precision, seed=args.seed)
     with _Bars(args.quiet) as bars:
         result = distil(
             args.teacher, args.images, args.cache, plan, n_crops=args.crops, n_held_out=args.held_out, side=args.side, progress=bars.tell

@@ -85,7 +85,7 @@ def distil(
             progress("teacher", done, n_crops + len(measuring), float("nan"))
     started = time.monotonic()
     student, curve = train(plan, targets, _state_file(Path(cache), plan, source), _told(progress, plan.steps))
-    unexplained = held_out(student, targets)
+    unexplained, turned = held_out(student, targets)
     plain = student.fold()
     dead = equalise(plain, (targets.batch([k])[0] for k in range(min(EQUALISED_ON, n_crops))))
     plain.stack.load_state_dict({name: tensor.half().float() for name, tensor in plain.stack.state_dict().items()})
@@ -100,6 +100,7 @@ def distil(
         "pairs": network.pairs(),
         "dead channels": dead,
         "R2 on held-out photographs": {layer: round(1 - float(u), 4) for layer, u in enumerate(unexplained, start=1)},
+        "rotation loss on held-out photographs": {layer: round(float(v), 4) for layer, v in enumerate(turned, start=1)},
         "curve": _summary(curve),
     }
     return Result(plain, report)
@@ -113,8 +114,9 @@ def save(result: Result, out: str | Path) -> str:
     """
     out = Path(out)
     state: dict[str, Tensor] = {name: tensor.half() for name, tensor in result.network.stack.state_dict().items()}
-    words = {key: json.dumps(value, sort_keys=True) for key, value in result.report.items() if key not in _OF_THE_RUN}
-    save_tensors(out, state, {"network": "VGG19", "width": str(result.report["plan"]["width"]), **words})
+    made = {key: value for key, value in result.report.items() if key not in _OF_THE_RUN}
+    # One entry: safetensors writes several in an order that is another in every process.
+    save_tensors(out, state, {"made": json.dumps({"network": "VGG19", "width": result.report["plan"]["width"], **made}, sort_keys=True)})
     checksum = hashlib.sha256(out.read_bytes()).hexdigest()
     write_text(out.with_suffix(".json"), json.dumps({"sha256": checksum, **result.report}, indent=1) + "\n")
     return checksum
@@ -135,7 +137,9 @@ def _told(progress: Progress | None, steps: int) -> Callable[[int, float], None]
 
 
 def _summary(curve: np.ndarray) -> dict[str, Any]:
-    """The curve [steps, L] as means over equal stretches."""
+    """The curve [steps, 2, L] as means over equal stretches."""
     parts = np.array_split(curve, min(_CURVE_POINTS, len(curve)))
     ends = np.cumsum([len(part) for part in parts])
-    return {"step": ends.tolist(), "1 - R2 of each layer": [[round(float(v), 4) for v in part.mean(0)] for part in parts]}
+    means = [part.mean(0) for part in parts]
+    names = ("1 - R2 of each layer", "rotation loss of each layer")
+    return {"step": ends.tolist()} | {name: [[round(float(v), 4) for v in mean[k]] for mean in means] for k, name in enumerate(names)}

@@ -58,10 +58,17 @@ class Student(nn.Module):
             elif isinstance(module, nn.MaxPool2d):
                 x = module(x)
 
-    def forward(self, images: Tensor) -> dict[int, Tensor]:
-        """uint8 images [N, 3, H, W] -> for each layer the predicted components at DFR's positions, [N, h', w', K]."""
-        size = tuple(images.shape[-2:])
-        return {layer: self.heads[str(layer)](self.generator.aggregate(phi, size).data) for layer, phi in self.maps(images)}
+    def forward(self, images: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+        """uint8 images [N, 3, H, W] -> for each layer its features at DFR's positions and the components that its head predicts.
+
+        They are [N, h', w', c_l] and [N, h', w', K].
+        """
+        size, found = tuple(images.shape[-2:]), {}
+        for layer, phi in self.maps(images):
+            features = self.generator.aggregate(phi, size).data.float()
+            with torch.autocast("cpu", enabled=False):  # what is compared with the teacher is computed in full precision
+                found[layer] = features, self.heads[str(layer)](features)
+        return found
 
     @torch.no_grad()
     def settle(self, batches: Iterator[Tensor]) -> None:

@@ -165,6 +165,11 @@ class Targets:
         """Layer of the teacher -> number of its principal components."""
         return {layer: shape[-1] for layer, shape in self._shapes.items()}
 
+    @property
+    def lengths(self) -> dict[int, Tensor]:
+        """Layer of the teacher -> what undoes the whitening of its components, [K]: distances are then the teacher's."""
+        return {layer: 1 / basis.norm(dim=1) for layer, (_, basis) in self._components.items()}
+
     def batch(self, numbers: list[int], held_out: bool = False) -> tuple[Tensor, dict[int, Tensor]]:
         """Crops by number: uint8 [B, 3, side, side], and for each layer of the teacher its targets float32 [B, h', w', K]."""
         pictures, rows = [], []

@@ -39,6 +39,9 @@ class Plan:
         steps, batch_size: optimiser steps, crops in each.
         learning_rate: AdamW's peak; it rises for a twentieth of the steps and falls to zero along a cosine.
         weight_decay: AdamW's.
+        rotation: weight of :func:`rotation_loss` beside the unexplained share.
+        precision: of the convolutions while training: ``"fp32"``, or ``"bf16"``, which is faster on processors that have it
+            (AVX512-BF16, AMX) and far slower on others.
         seed: of the first weights and of the order of the crops.
     """
 
@@ -47,6 +50,8 @@ class Plan:
     batch_size: int = 8
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
+    rotation: float = 1.0
+    precision: str = "fp32"
     seed: int = 0
 
     def rate(self, step: int) -> float:
@@ -66,17 +71,43 @@ def _order(seed: int, epoch: int, n: int) -> np.ndarray:
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(n)
 
 
-def layer_losses(student: Student, images: Tensor, targets: dict[int, Tensor], pairs: dict[int, int]) -> Tensor:
-    """What is not explained of the paired teacher layer, 1 - R^2, for each of the student's layers: [L].
+def layer_losses(student: Student, images: Tensor, maps: dict[int, Tensor], targets: Targets, precision: str = "fp32") -> Tensor:
+    """How unlike the paired layer of the teacher each of the student's layers is: [2, L].
+
+    First what its head leaves unexplained of the teacher's components, 1 - R^2; then :func:`rotation_loss`.
 
     Args:
         images: uint8 [N, 3, H, W].
-        targets: for each layer of the teacher [N, h', w', K], of unit total variance.
-        pairs: layer of the student -> layer of the teacher.
+        maps: for each layer of the teacher its components [N, h', w', K].
     """
-    predicted = student(images)
-    # mse_loss averages over components, too; their variances sum to one.
-    return torch.stack([F.mse_loss(p, targets[pairs[layer]]) * p.shape[-1] for layer, p in sorted(predicted.items())])
+    pairs, lengths, losses = targets.teacher.pairs(), targets.lengths, []
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        found = student(images)
+    for layer, (features, predicted) in sorted(found.items()):
+        wanted = maps[pairs[layer]]
+        # mse_loss averages over components, too; their variances sum to one.
+        unexplained = F.mse_loss(predicted, wanted) * wanted.shape[-1]
+        losses.append(torch.stack([unexplained, rotation_loss(features.flatten(0, 2), wanted.flatten(0, 2) * lengths[pairs[layer]])]))
+    return torch.stack(losses, dim=1)
+
+
+def rotation_loss(features: Tensor, wanted: Tensor) -> Tensor:
+    """How far features are from being a rotated and scaled copy of others: 0 if they are one, at most 1.
+
+    DFR measures distances between features (Eq. 4 and 5). A head may stretch some directions and shrink others, and then the student
+    tells the teacher's features but not the teacher's distances. So this one may only turn: the orthogonal Procrustes problem
+    (Schoenemann, 1966), solved anew for each batch by a singular value decomposition.
+
+    Args:
+        features: [M, c].
+        wanted: [M, K].
+    """
+    features, wanted = features - features.mean(0), wanted - wanted.mean(0)
+    cross = features.T @ wanted
+    with torch.no_grad():  # at the best rotation the derivative with respect to it is zero
+        u, _, vh = torch.linalg.svd(cross, full_matrices=False)
+        rotation = u @ vh
+    return 1 - (cross * rotation).sum() / (features.norm() * wanted.norm()).clamp(min=1e-12)
 
 
 def train(
@@ -89,7 +120,7 @@ def train(
         progress: called after each step with the number of steps done and the loss.
 
     Returns:
-        The student in evaluation mode, and the loss of each layer at each step, float32 [steps, L].
+        The student in evaluation mode, and what :func:`layer_losses` was at each step, float32 [steps, 2, L].
 
     Raises:
         DFRError: a checkpoint of another run, or the loss is not finite.
@@ -98,7 +129,7 @@ def train(
     student = Student(plan.width, {layer: targets.components[pairs[layer]] for layer in pairs}, plan.seed)
     parameters = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-    curve = np.zeros((plan.steps, len(pairs)), dtype=np.float32)
+    curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
     state = _State(checkpoint, json.dumps([asdict(plan), asdict(targets.source)], sort_keys=True))
     done = state.restore(student, optimiser, parameters, curve)
     student.train()
@@ -106,14 +137,14 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step)
         optimiser.zero_grad(set_to_none=True)
-        losses = layer_losses(student, images, maps, pairs)
-        losses.mean().backward()
+        losses = layer_losses(student, images, maps, targets, plan.precision)
+        (losses[0] + plan.rotation * losses[1]).mean().backward()
         optimiser.step()
         curve[step] = losses.detach().numpy()
         if not np.isfinite(curve[step]).all():
             raise DFRError(f"distilling diverged at step {step} (the loss is not finite); lower --learning-rate")
         if progress:
-            progress(step + 1, float(curve[step].mean()))
+            progress(step + 1, float(curve[step, 0].mean()))
         if state.due() or step + 1 == plan.steps:
             state.save(step + 1, student, optimiser, parameters, curve)
     n = targets.source.n_training
@@ -139,13 +170,11 @@ def _batches(plan: Plan, targets: Targets, done: int) -> Iterator[tuple[Tensor, 
 
 @torch.no_grad()
 def held_out(student: Student, targets: Targets, batch_size: int = 8) -> np.ndarray:
-    """1 - R^2 of each layer on the held-out crops, float [L]; the student in evaluation mode."""
-    n, pairs = targets.source.n_held_out, targets.teacher.pairs()
-    total = np.zeros(len(pairs))
-    for first in range(0, n, batch_size):
-        numbers = list(range(first, min(first + batch_size, n)))
-        total += layer_losses(student, *targets.batch(numbers, held_out=True), pairs).numpy() * len(numbers)
-    return total / n
+    """:func:`layer_losses` on the held-out crops, float [2, L]; the student in evaluation mode."""
+    n = targets.source.n_held_out
+    parts = [list(range(first, min(first + batch_size, n))) for first in range(0, n, batch_size)]
+    losses = [len(part) * layer_losses(student, *targets.batch(part, held_out=True), targets).double().numpy() for part in parts]
+    return np.sum(losses, axis=0) / n
 
 
 class _State:
@@ -167,6 +196,7 @@ class _State:
             tensors |= {f"adam.{k}.{name}": value for name, value in optimiser.state[parameter].items()}
         save_tensors(self.path, tensors | {"curve": torch.from_numpy(curve[:step])}, {"run": self.run, "step": str(step)})
 
+    @torch.no_grad()
     def restore(self, student: Student, optimiser: torch.optim.Optimizer, parameters: list[Tensor], curve: np.ndarray) -> int:
         """Put a saved state back; returns the steps done."""
         if self.path is None or not self.path.exists():
@@ -178,7 +208,9 @@ class _State:
             step = int(about["step"])
             student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
             for k, parameter in enumerate(parameters):
-                optimiser.state[parameter] = {name: tensors[f"adam.{k}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+                # The fused optimiser walks through memory, so its averages must lie there in the parameter's order.
+                averages = {name: torch.empty_like(parameter).copy_(tensors[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq")}
+                optimiser.state[parameter] = averages | {"step": tensors[f"adam.{k}.step"]}
             curve[:step] = tensors["curve"].numpy()
         except (KeyError, ValueError, RuntimeError) as error:
             raise DFRError(f"{self.path}: a damaged checkpoint ({str(error).splitlines()[0]}); delete it to start afresh") from error
