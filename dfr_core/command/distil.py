@@ -17,10 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors); a report goes beside them (.json)")
     parser.add_argument("--cache", required=True, metavar="DIR", help="folder for what the teacher says (2 MB a crop) and for checkpoints")
     parser.add_argument("--width", type=float, default=0.125, metavar="W", help="scale of VGG19's channels (default 0.125)")
-    parser.add_argument("--steps", type=int, default=40_000, metavar="N", help="optimiser steps (default 40000)")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="crops a step (default 8)")
-    parser.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="AdamW's peak (default 0.004)")
-    parser.add_argument("--crops", type=int, default=6000, metavar="N", help="different crops to learn from (default 6000)")
+    parser.add_argument("--steps", type=int, default=12_000, metavar="N", help="optimiser steps (default 12000)")
+    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="crops a step (default 4)")
+    parser.add_argument("--learning-rate", type=float, default=0.03, metavar="X", help="Muon's peak (default 0.03)")
+    parser.add_argument("--rotation", type=float, default=3.0, metavar="X", help="weight of the teacher's distances (default 3)")
+    parser.add_argument("--crops", type=int, default=2000, metavar="N", help="different crops to learn from (default 2000)")
     parser.add_argument("--held-out", type=int, default=100, metavar="N", help="photographs that only measure (default 100)")
     parser.add_argument("--side", type=int, default=192, metavar="N", help="side of a crop in pixels, a multiple of 16 (default 192)")
     parser.add_argument(
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     from ..distil import distil, save
     from ..distil.training import Plan
 
-    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, precision=args.precision, seed=args.seed)
+    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, rotation=args.rotation, precision=args.precision, seed=args.seed)
     with _Bars(args.quiet) as bars:
         result = distil(
             args.teacher, args.images, args.cache, plan, n_crops=args.crops, n_held_out=args.held_out, side=args.side, progress=bars.tell
@@ -61,6 +62,8 @@ def _check(args: argparse.Namespace) -> None:
         raise DFRError(f"width: {args.width} is not in (0, 1]; 1 is the full VGG19")
     if not 0 < args.learning_rate < float("inf"):
         raise DFRError(f"learning_rate: {args.learning_rate} is not a positive number")
+    if not 0 <= args.rotation < float("inf"):
+        raise DFRError(f"rotation: {args.rotation} is not a weight of at least 0")
     for name, least in (("steps", 1), ("batch_size", 1), ("crops", 1), ("held_out", 1), ("side", 32), ("seed", 0)):
         if getattr(args, name) < least:
             raise DFRError(f"{name}: {getattr(args, name)} is not at least {least}")

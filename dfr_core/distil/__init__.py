@@ -55,7 +55,7 @@ def distil(
     cache: str | Path,
     plan: Plan,
     *,
-    n_crops: int = 6000,
+    n_crops: int = 2000,
     n_held_out: int = 100,
     side: int = 192,
     progress: Progress | None = None,

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ..backbone import VGG19, channels
 from ..regional import Generator
 
+LARGE = 32  # rows of a map that may be thinned
+
 
 class Student(nn.Module):
     """A trainable slim VGG19 and, for each layer, the linear map from its channels to the teacher's components.
@@ -58,14 +60,14 @@ class Student(nn.Module):
             elif isinstance(module, nn.MaxPool2d):
                 x = module(x)
 
-    def forward(self, images: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    def forward(self, images: Tensor, offset: tuple[int, int] | None = None) -> dict[int, tuple[Tensor, Tensor]]:
         """uint8 images [N, 3, H, W] -> for each layer its features at DFR's positions and the components that its head predicts.
 
-        They are [N, h', w', c_l] and [N, h', w', K].
+        They are [N, h', w', c_l] and [N, h', w', K]; ``offset``: see :func:`thinned`.
         """
         size, found = tuple(images.shape[-2:]), {}
         for layer, phi in self.maps(images):
-            features = self.generator.aggregate(phi, size).data.float()
+            features = thinned(self.generator.aggregate(phi, size).data, offset).float()
             with torch.autocast("cpu", enabled=False):  # what is compared with the teacher is computed in full precision
                 found[layer] = features, self.heads[str(layer)](features)
         return found
@@ -96,6 +98,13 @@ class Student(nn.Module):
             target.weight.copy_(convolution.weight * scale.view(-1, 1, 1, 1))
             target.bias.copy_(norm.bias - norm.running_mean * scale)
         return plain.to(memory_format=torch.channels_last)
+
+
+def thinned(maps: Tensor, offset: tuple[int, int] | None) -> Tensor:
+    """Of large maps [N, h', w', C] every other row and column from an offset on: neighbours say nearly the same."""
+    if offset is None or min(maps.shape[1:3]) < LARGE:
+        return maps
+    return maps[:, offset[0] :: 2, offset[1] :: 2]
 
 
 @torch.no_grad()

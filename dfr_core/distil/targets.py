@@ -171,7 +171,7 @@ class Targets:
         return {layer: 1 / basis.norm(dim=1) for layer, (_, basis) in self._components.items()}
 
     def batch(self, numbers: list[int], held_out: bool = False) -> tuple[Tensor, dict[int, Tensor]]:
-        """Crops by number: uint8 [B, 3, side, side], and for each layer of the teacher its targets float32 [B, h', w', K]."""
+        """Crops by number: uint8 [B, 3, side, side], and for each layer of the teacher its targets float16 [B, h', w', K]."""
         pictures, rows = [], []
         for number in numbers:
             file, place = self._open(self._shard(number, held_out)), number % SHARD
@@ -180,7 +180,7 @@ class Targets:
         flat, maps, start = torch.cat(rows), {}, 0
         for layer, shape in self._shapes.items():
             size = int(np.prod(shape))
-            maps[layer] = flat[:, start : start + size].float().view(len(numbers), *shape)
+            maps[layer] = flat[:, start : start + size].view(len(numbers), *shape)
             start += size
         return torch.cat(pictures), maps
 

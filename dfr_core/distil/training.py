@@ -21,13 +21,17 @@ from torch import Tensor
 
 from ..errors import DFRError
 from ..files import load_tensors, save_tensors
-from .student import Student
+from .muon import Muon
+from .student import Student, thinned
 from .targets import Targets
 
 CHECKPOINT_SECONDS = 60.0
 SETTLING = 64  # batches from which the normalisations take their statistics in the end
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
+ADAM, DECAY = 0.1, 1e-3  # AdamW's learning rate as a share of Muon's; its weight decay
 _ORDER = 5  # name of a random stream
+
+Optimisers = tuple[torch.optim.Optimizer, ...]
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,7 @@ class Plan:
     Attributes:
         width: scale of VGG19's channels.
         steps, batch_size: optimiser steps, crops in each.
-        learning_rate: AdamW's peak; it rises for a twentieth of the steps and falls to zero along a cosine.
-        weight_decay: AdamW's.
+        learning_rate: Muon's peak; it rises for a twentieth of the steps and falls to zero along a cosine.
         rotation: weight of :func:`rotation_loss` beside the unexplained share.
         precision: of the convolutions while training: ``"fp32"``, or ``"bf16"``, which is faster on processors that have it
             (AVX512-BF16, AMX) and far slower on others.
@@ -46,11 +49,10 @@ class Plan:
     """
 
     width: float = 0.125
-    steps: int = 40_000
-    batch_size: int = 8
-    learning_rate: float = 4e-3
-    weight_decay: float = 1e-3
-    rotation: float = 1.0
+    steps: int = 12_000
+    batch_size: int = 4
+    learning_rate: float = 0.03
+    rotation: float = 3.0
     precision: str = "fp32"
     seed: int = 0
 
@@ -71,7 +73,14 @@ def _order(seed: int, epoch: int, n: int) -> np.ndarray:
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(n)
 
 
-def layer_losses(student: Student, images: Tensor, maps: dict[int, Tensor], targets: Targets, precision: str = "fp32") -> Tensor:
+def layer_losses(
+    student: Student,
+    images: Tensor,
+    maps: dict[int, Tensor],
+    targets: Targets,
+    precision: str = "fp32",
+    offset: tuple[int, int] | None = None,
+) -> Tensor:
     """How unlike the paired layer of the teacher each of the student's layers is: [2, L].
 
     First what its head leaves unexplained of the teacher's components, 1 - R^2; then :func:`rotation_loss`.
@@ -79,12 +88,14 @@ def layer_losses(student: Student, images: Tensor, maps: dict[int, Tensor], targ
     Args:
         images: uint8 [N, 3, H, W].
         maps: for each layer of the teacher its components [N, h', w', K].
+        precision: see :class:`Plan`.
+        offset: see :func:`.student.thinned`; None compares all positions.
     """
     pairs, lengths, losses = targets.teacher.pairs(), targets.lengths, []
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        found = student(images)
+        found = student(images, offset)
     for layer, (features, predicted) in sorted(found.items()):
-        wanted = maps[pairs[layer]]
+        wanted = thinned(maps[pairs[layer]], offset).float()
         # mse_loss averages over components, too; their variances sum to one.
         unexplained = F.mse_loss(predicted, wanted) * wanted.shape[-1]
         losses.append(torch.stack([unexplained, rotation_loss(features.flatten(0, 2), wanted.flatten(0, 2) * lengths[pairs[layer]])]))
@@ -127,30 +138,37 @@ def train(
     """
     pairs = targets.teacher.pairs()
     student = Student(plan.width, {layer: targets.components[pairs[layer]] for layer in pairs}, plan.seed)
-    parameters = [p for p in student.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+    optimisers = _optimisers(student, plan)
     curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
     state = _State(checkpoint, json.dumps([asdict(plan), asdict(targets.source)], sort_keys=True))
-    done = state.restore(student, optimiser, parameters, curve)
+    done = state.restore(student, optimisers, curve)
     student.train()
     for step, (images, maps) in enumerate(_batches(plan, targets, done), start=done):
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate(step)
-        optimiser.zero_grad(set_to_none=True)
-        losses = layer_losses(student, images, maps, targets, plan.precision)
+        for optimiser, share in zip(optimisers, (1, ADAM), strict=True):
+            optimiser.param_groups[0]["lr"] = share * plan.rate(step)
+            optimiser.zero_grad(set_to_none=True)
+        losses = layer_losses(student, images, maps, targets, plan.precision, offset=divmod(step % 4, 2))
         (losses[0] + plan.rotation * losses[1]).mean().backward()
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         curve[step] = losses.detach().numpy()
         if not np.isfinite(curve[step]).all():
             raise DFRError(f"distilling diverged at step {step} (the loss is not finite); lower --learning-rate")
         if progress:
             progress(step + 1, float(curve[step, 0].mean()))
         if state.due() or step + 1 == plan.steps:
-            state.save(step + 1, student, optimiser, parameters, curve)
+            state.save(step + 1, student, optimisers, curve)
     n = targets.source.n_training
     settling = (plan.crops(step, n) for step in range(min(SETTLING, plan.steps)))
     student.settle(targets.batch(numbers)[0] for numbers in settling)
     return student, curve
+
+
+def _optimisers(student: Student, plan: Plan) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the convolutions, AdamW for the normalisations and the heads."""
+    weights = [convolution.weight for convolution in student.convolutions]
+    others = [*student.norms.parameters(), *student.heads.parameters()]
+    return Muon(weights, plan.learning_rate), torch.optim.AdamW(others, plan.learning_rate, weight_decay=DECAY, fused=True)
 
 
 def _batches(plan: Plan, targets: Targets, done: int) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
@@ -187,17 +205,17 @@ class _State:
     def due(self) -> bool:
         return time.monotonic() - self.last >= CHECKPOINT_SECONDS
 
-    def save(self, step: int, student: Student, optimiser: torch.optim.Optimizer, parameters: list[Tensor], curve: np.ndarray) -> None:
+    def save(self, step: int, student: Student, optimisers: Optimisers, curve: np.ndarray) -> None:
         self.last = time.monotonic()
         if self.path is None:
             return
         tensors = {f"student.{name}": tensor for name, tensor in student.state_dict().items()}
-        for k, parameter in enumerate(parameters):
-            tensors |= {f"adam.{k}.{name}": value for name, value in optimiser.state[parameter].items()}
+        for place, parameter, state in _states(optimisers):
+            tensors |= {f"{place}.{name}": value for name, value in state[parameter].items()}
         save_tensors(self.path, tensors | {"curve": torch.from_numpy(curve[:step])}, {"run": self.run, "step": str(step)})
 
     @torch.no_grad()
-    def restore(self, student: Student, optimiser: torch.optim.Optimizer, parameters: list[Tensor], curve: np.ndarray) -> int:
+    def restore(self, student: Student, optimisers: Optimisers, curve: np.ndarray) -> int:
         """Put a saved state back; returns the steps done."""
         if self.path is None or not self.path.exists():
             return 0
@@ -207,11 +225,18 @@ class _State:
         try:
             step = int(about["step"])
             student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
-            for k, parameter in enumerate(parameters):
+            for place, parameter, state in _states(optimisers):
+                found = {k.removeprefix(f"{place}."): v for k, v in tensors.items() if k.startswith(f"{place}.")}
                 # The fused optimiser walks through memory, so its averages must lie there in the parameter's order.
-                averages = {name: torch.empty_like(parameter).copy_(tensors[f"adam.{k}.{name}"]) for name in ("exp_avg", "exp_avg_sq")}
-                optimiser.state[parameter] = averages | {"step": tensors[f"adam.{k}.step"]}
+                state[parameter] = {k: torch.empty_like(parameter).copy_(v) if v.shape == parameter.shape else v for k, v in found.items()}
             curve[:step] = tensors["curve"].numpy()
         except (KeyError, ValueError, RuntimeError) as error:
             raise DFRError(f"{self.path}: a damaged checkpoint ({str(error).splitlines()[0]}); delete it to start afresh") from error
         return step
+
+
+def _states(optimisers: Optimisers) -> Iterator[tuple[str, Tensor, dict[Tensor, dict[str, Tensor]]]]:
+    """For each trained parameter its place among them, itself, and its optimiser's states."""
+    for o, optimiser in enumerate(optimisers):
+        for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            yield f"optimiser.{o}.{k}", parameter, optimiser.state
