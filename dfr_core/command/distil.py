@@ -37,7 +37,8 @@ def main(args: argparse.Namespace) -> int:
     from ..distil import distil, save
     from ..distil.training import Plan
 
-    plan = Plan(args.width, args.steps, args.batch_size, args.learning_rate, rotation=args.rotation, precision=args.precision, seed=args.seed)
+    names = ("width", "steps", "batch_size", "learning_rate", "rotation", "precision", "seed")
+    plan = Plan(**{name: getattr(args, name) for name in names})
     with _Bars(args.quiet) as bars:
         result = distil(
             args.teacher, args.images, args.cache, plan, n_crops=args.crops, n_held_out=args.held_out, side=args.side, progress=bars.tell

@@ -146,12 +146,14 @@ def rescale(network: VGG19, factors: list[Tensor]) -> None:
 
 
 def equalise(network: VGG19, batches: Iterator[Tensor]) -> int:
-    """Give every channel unit spread over some images, in place: no channel drowns the others in Eq. 4 and 5.
+    """Give all channels of a layer the same spread over some images, and all layers the same total variance, one; in place.
+
+    Then no channel and no layer drowns the others in Eq. 4 and 5.
 
     Returns:
         How many channels hardly vary (dead ones); they are left as they are.
     """
     spreads = spread(network, batches)
     dead = [s < 1e-3 * s.median() for s in spreads]
-    rescale(network, [torch.where(d, 1.0, 1 / s.clamp(min=1e-12)) for s, d in zip(spreads, dead, strict=True)])
+    rescale(network, [torch.where(d, 1.0, len(s) ** -0.5 / s.clamp(min=1e-12)) for s, d in zip(spreads, dead, strict=True)])
     return int(sum(d.sum() for d in dead))
