@@ -262,6 +262,20 @@ def test_a_damaged_checkpoint_is_told(world, tmp_path):
         distil(str(world / "vgg16.safetensors"), world / "photographs", tmp_path, PLAN, **SIZES)
 
 
+def test_a_run_can_begin_with_another(world, tmp_path):
+    file, photographs = str(world / "vgg16.safetensors"), world / "photographs"
+    first = distil(file, photographs, tmp_path, PLAN, **SIZES)
+    (state,) = tmp_path.glob("state-*.safetensors")
+    second = distil(file, photographs, tmp_path, PLAN, **SIZES, start=state)
+    assert len(list(tmp_path.glob("state-*.safetensors"))) == 2 and second.report["plan"]["start"]
+    curves = [np.array(result.report["curve"]["1 - R2 of each layer"]) for result in (first, second)]
+    assert curves[1][0].mean() < curves[0][0].mean()
+    with pytest.raises(DFRError, match="start"):
+        distil(file, photographs, tmp_path, Plan(width=0.05, steps=1), **SIZES, start=state)
+    with pytest.raises(DFRError, match="start"):
+        distil(file, photographs, tmp_path, PLAN, **SIZES, start=tmp_path / "nowhere")
+
+
 def test_every_crop_has_its_turn():
     plan = Plan(batch_size=3)
     seen = [number for step in range(8) for number in plan.crops(step, 12)]

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is faster on processors that have it, far slower on others"
     )
+    parser.add_argument("--start", metavar="FILE", help="begin with the student of another run's checkpoint (state-*.safetensors)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every random choice (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -40,9 +41,8 @@ def main(args: argparse.Namespace) -> int:
     names = ("width", "steps", "batch_size", "learning_rate", "rotation", "precision", "seed")
     plan = Plan(**{name: getattr(args, name) for name in names})
     with _Bars(args.quiet) as bars:
-        result = distil(
-            args.teacher, args.images, args.cache, plan, n_crops=args.crops, n_held_out=args.held_out, side=args.side, progress=bars.tell
-        )
+        sizes = {"n_crops": args.crops, "n_held_out": args.held_out, "side": args.side}
+        result = distil(args.teacher, args.images, args.cache, plan, **sizes, start=args.start, progress=bars.tell)
     checksum = save(result, args.out)
     print(f"{'layer':>5} {'teacher':>7} {'R2':>7}   on {result.report['photographs']['held out']} photographs held out")
     for layer, explained in result.report["R2 on held-out photographs"].items():

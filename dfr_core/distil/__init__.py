@@ -14,7 +14,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ..backbone import VGG19
+from ..errors import DFRError
 from ..files import save_tensors, write_text
 from . import crops
 from .student import equalise
@@ -58,6 +59,7 @@ def distil(
     n_crops: int = 2000,
     n_held_out: int = 100,
     side: int = 192,
+    start: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Train a slim VGG19 to imitate a teacher.
@@ -70,12 +72,15 @@ def distil(
         n_crops: crops to learn from.
         n_held_out: photographs that only measure, one crop each; at most a fifth of all.
         side: of a crop in pixels, a multiple of 16.
+        start: the checkpoint of an earlier run (``state-....safetensors`` in its cache) to begin with, instead of random weights.
         progress: called with phase, done, total and the loss (NaN before there is one).
 
     Raises:
         DFRError: teacher, photographs or cache cannot be used.
     """
     network = load_teacher(teacher)
+    if start is not None:
+        plan = replace(plan, start=_fingerprint(Path(start)))
     training, measuring = crops.split(crops.photographs(images), n_held_out, plan.seed)
     named = f"{network.name} {network.fingerprint()}"
     source = Source(named, crops.fingerprint([*training, *measuring]), n_crops, len(measuring), side, plan.seed)
@@ -84,7 +89,7 @@ def distil(
         if progress:
             progress("teacher", done, n_crops + len(measuring), float("nan"))
     started = time.monotonic()
-    student, curve = train(plan, targets, _state_file(Path(cache), plan, source), _told(progress, plan.steps))
+    student, curve = train(plan, targets, _state_file(Path(cache), plan, source), _told(progress, plan.steps), start and Path(start))
     unexplained, turned = held_out(student, targets)
     plain = student.fold()
     dead = equalise(plain, (targets.batch([k])[0] for k in range(min(EQUALISED_ON, n_crops))))
@@ -93,7 +98,7 @@ def distil(
         "teacher": named,
         "photographs": {"fingerprint": source.photographs, "to learn from": len(training), "held out": len(measuring)},
         "crops": {"number": n_crops, "side": side},
-        "plan": asdict(plan),
+        "plan": plan.identity(),
         "seconds of the last run": round(time.monotonic() - started),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -128,8 +133,14 @@ _OF_THE_RUN = ("seconds of the last run", "curve", "threads", "torch")
 
 def _state_file(cache: Path, plan: Plan, source: Source) -> Path:
     """A checkpoint's name says of which run it is, so that runs can share a folder."""
-    run = json.dumps([asdict(plan), asdict(source)], sort_keys=True)
+    run = json.dumps([plan.identity(), asdict(source)], sort_keys=True)
     return cache / f"state-{hashlib.sha256(run.encode()).hexdigest()[:12]}.safetensors"
+
+
+def _fingerprint(path: Path) -> str:
+    if not path.is_file():
+        raise DFRError(f"start: {path} is not a file; name a checkpoint (state-....safetensors) of an earlier run")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _told(progress: Progress | None, steps: int) -> Callable[[int, float], None] | None:

@@ -45,6 +45,7 @@ class Plan:
         rotation: weight of :func:`rotation_loss` beside the unexplained share.
         precision: of the convolutions while training: ``"fp32"``, or ``"bf16"``, which is faster on processors that have it
             (AVX512-BF16, AMX) and far slower on others.
+        start: SHA-256 (16 hex digits) of the state that training begins with; empty: random weights.
         seed: of the first weights and of the order of the crops.
     """
 
@@ -54,7 +55,12 @@ class Plan:
     learning_rate: float = 0.03
     rotation: float = 3.0
     precision: str = "fp32"
+    start: str = ""
     seed: int = 0
+
+    def identity(self) -> dict[str, object]:
+        """What tells this plan from others; without the start if there is none."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
@@ -122,13 +128,18 @@ def rotation_loss(features: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train(
-    plan: Plan, targets: Targets, checkpoint: Path | None = None, progress: Callable[[int, float], None] | None = None
+    plan: Plan,
+    targets: Targets,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, float], None] | None = None,
+    start: Path | None = None,
 ) -> tuple[Student, np.ndarray]:
     """Train a student on targets that have been made.
 
     Args:
         checkpoint: a file to keep the state in; a run killed at any moment goes on from it.
         progress: called after each step with the number of steps done and the loss.
+        start: the checkpoint of another run, whose student to begin with (its fingerprint is ``plan.start``).
 
     Returns:
         The student in evaluation mode, and what :func:`layer_losses` was at each step, float32 [steps, 2, L].
@@ -138,9 +149,11 @@ def train(
     """
     pairs = targets.teacher.pairs()
     student = Student(plan.width, {layer: targets.components[pairs[layer]] for layer in pairs}, plan.seed)
+    if start is not None:
+        _begin_with(start, student)
     optimisers = _optimisers(student, plan)
     curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
-    state = _State(checkpoint, json.dumps([asdict(plan), asdict(targets.source)], sort_keys=True))
+    state = _State(checkpoint, json.dumps([plan.identity(), asdict(targets.source)], sort_keys=True))
     done = state.restore(student, optimisers, curve)
     student.train()
     for step, (images, maps) in enumerate(_batches(plan, targets, done), start=done):
@@ -162,6 +175,15 @@ def train(
     settling = (plan.crops(step, n) for step in range(min(SETTLING, plan.steps)))
     student.settle(targets.batch(numbers)[0] for numbers in settling)
     return student, curve
+
+
+def _begin_with(start: Path, student: Student) -> None:
+    """The weights of another run's checkpoint, not its optimisers."""
+    tensors, _ = load_tensors(start)
+    try:
+        student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
+    except RuntimeError as error:
+        raise DFRError(f"start: {start} is no checkpoint of a student of this width and teacher; leave --start away") from error
 
 
 def _optimisers(student: Student, plan: Plan) -> tuple[Muon, torch.optim.AdamW]:
