@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import DFRError, Setting
-from .settings import Settings
+from .errors import DFRError
+from .settings import EDITION_VARIABLE, Settings, current_edition_name, edition_settings  # noqa: F401 (the variable's name is asked for here)
 
 if TYPE_CHECKING:
     from .data import Category
 
-EDITION_VARIABLE = "DFR_EDITION"
 DATA_VARIABLE = "DFR_DATA"
 CACHE_VARIABLE = "DFR_CACHE"
 
@@ -28,7 +27,6 @@ class Edition:
         n_train, n_good, n_defect: synthetic images per category: training, normal test, test per defect type;
             zero for the paper edition, whose images are MVTec AD's.
         data: in words.
-        network: in words.
         seeds: how many a measurement is made with.
         note: what was overridden, in words.
     """
@@ -39,7 +37,6 @@ class Edition:
     n_good: int
     n_defect: int
     data: str
-    network: str
     seeds: int = 1
     note: str = ""
 
@@ -51,6 +48,13 @@ class Edition:
     @property
     def synthetic(self) -> bool:
         return self.n_train > 0
+
+    @property
+    def network(self) -> str:
+        """The network in words."""
+        from .backbones.weights import in_words
+
+        return in_words(self.settings)
 
     def banner(self) -> str:
         """One line that says which edition made what follows."""
@@ -93,24 +97,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dfr-lab"
 
 
-# What an untrained network and minutes on a laptop ask for, each measured (see docs/choices.md).
-_SLIM = Settings(
-    weights="untrained",
-    width=0.125,
-    padding="reflect",
-    variance=0.99,  # nine tenths of the variance of untrained features is light and shade: c_d would be 1 or 2
-    initialisation="pca",
-    pca_samples=4096,
-    learning_rate=2e-3,
-    schedule="onecycle",
-    positions=32,
-    steps=250,
-)
-
 EDITIONS = {
-    "quick": Edition("quick", Settings(**{**_SLIM.__dict__, "steps": 125}), 8, 2, 1, "synthetic data", "untrained VGG19, 1/8 width"),
-    "embedded": Edition("embedded", _SLIM, 16, 4, 4, "synthetic data", "untrained VGG19, 1/8 width", seeds=3),
-    "paper": Edition("paper", Settings(), 0, 0, 0, "MVTec AD", "ImageNet VGG19, full width"),
+    "quick": Edition("quick", edition_settings("quick"), 8, 2, 1, "synthetic data"),
+    "embedded": Edition("embedded", edition_settings("embedded"), 16, 4, 4, "synthetic data", seeds=3),
+    "paper": Edition("paper", edition_settings("paper"), 0, 0, 0, "MVTec AD"),
 }
 
 
@@ -120,8 +110,7 @@ def edition(name: str) -> Edition:
     Raises:
         DFRError: there is none of that name.
     """
-    if name not in EDITIONS:
-        raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(EDITIONS)}")
+    edition_settings(name)
     return EDITIONS[name]
 
 
@@ -131,7 +120,4 @@ def current_edition() -> Edition:
     Raises:
         DFRError: the variable names none.
     """
-    name = os.environ.get(EDITION_VARIABLE) or "embedded"
-    if name not in EDITIONS:
-        raise DFRError(EDITION_VARIABLE, f"{name!r} is not one of {', '.join(EDITIONS)}")
-    return EDITIONS[name]
+    return EDITIONS[current_edition_name()]

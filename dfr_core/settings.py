@@ -7,6 +7,7 @@ the authors' public code where it differs (:mod:`dfr_core.lab.deviations` lists 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -31,7 +32,7 @@ class Settings:
 
     image_size: int = _setting(256, "side in pixels to which images are resized (IV-A4)")
     backbone: str = _setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
-    weights: str = _setting("imagenet", "its weights: imagenet, untrained (He initialisation from seed) or a file")
+    weights: str = _setting("imagenet", "its weights: imagenet, distilled (a slim one that comes along), untrained (from seed) or a file")
     width: float = _setting(1.0, "scale of the backbone's channels; 1 is the real network (IV-A3)")
     padding: str = _setting("zeros", "padding of the convolutions, zeros or reflect (IV-C2)")
     layers: str = _setting("1:12", "layer set such as 1:12, 12 or 1,5,12 (IV-B uses 1:12 and 1:16)")
@@ -87,7 +88,7 @@ class Settings:
         if self.seed >= 2**63:
             raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
         if not isinstance(self.weights, str) or not self.weights:
-            raise DFRError(Setting("weights"), "give 'imagenet', 'untrained' or the path of a weights file")
+            raise DFRError(Setting("weights"), "give 'imagenet', 'distilled', 'untrained' or the path of a weights file")
         for name in ("width", "variance", "learning_rate"):
             _typed(self, name, (int, float), "a number")
         for name in ("keep_padding", "batch_norm"):
@@ -179,3 +180,44 @@ def _whole(settings: Settings, name: str, least: int) -> None:
     value = getattr(settings, name)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")
+
+
+#: Names the edition where nobody says which.
+EDITION_VARIABLE = "DFR_EDITION"
+# What an untrained network and minutes on a laptop ask for, each measured (see docs/choices.md).
+_SLIM = Settings(
+    weights="untrained",
+    width=0.125,
+    padding="reflect",
+    variance=0.99,  # nine tenths of the variance of untrained features is light and shade: c_d would be 1 or 2
+    initialisation="pca",
+    pca_samples=4096,
+    learning_rate=2e-3,
+    schedule="onecycle",
+    positions=32,
+    steps=250,
+)
+_EDITIONS = {"quick": replace(_SLIM, steps=125), "embedded": _SLIM, "paper": Settings()}
+
+
+def edition_settings(name: str) -> Settings:
+    """The settings of an edition (see :mod:`dfr_core.editions`).
+
+    Raises:
+        DFRError: there is none of that name.
+    """
+    if name not in _EDITIONS:
+        raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(_EDITIONS)}")
+    return _EDITIONS[name]
+
+
+def current_edition_name() -> str:
+    """The edition that the environment variable ``DFR_EDITION`` names; embedded without it.
+
+    Raises:
+        DFRError: the variable names none.
+    """
+    name = os.environ.get(EDITION_VARIABLE) or "embedded"
+    if name not in _EDITIONS:
+        raise DFRError(EDITION_VARIABLE, f"{name!r} is not one of {', '.join(_EDITIONS)}")
+    return name

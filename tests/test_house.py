@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("methods",),
     ("records",),
     ("lab", "figures"),
-    ("course", "widgets", "bench"),
+    ("course", "widgets", "bench", "distil"),
     ("command",),
     ("__main__",),
 )

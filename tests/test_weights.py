@@ -106,7 +106,7 @@ def test_offline_names_three_ways_out(fake_release):
     with pytest.raises(DFRError) as caught:
         build_backbone("vgg19", "imagenet", last=2)
     message = str(caught.value)
-    assert str(cache) in message and "DFR_VGG19_WEIGHTS" in message and "untrained" in message and "\n" not in message
+    assert str(cache) in message and "DFR_VGG19_WEIGHTS" in message and "distilled" in message and "\n" not in message
 
 
 def test_real_cache_path_is_torchvisions(monkeypatch, tmp_path):
@@ -147,8 +147,9 @@ def test_a_wrong_shape_asks_for_the_other_networks(tmp_path):
 
 
 def test_weights_in_words(tmp_path):
-    assert list(WEIGHTS) == ["imagenet", "untrained"]
+    assert list(WEIGHTS) == ["imagenet", "distilled", "untrained"]
     assert in_words(Settings()) == "ImageNet VGG19, full width"
+    assert in_words(Settings(weights="distilled", width=0.125)) == "distilled VGG19, 1/8 width"
     assert in_words(Settings(backbone="vgg16", weights="untrained", width=0.25)) == "untrained VGG16, 1/4 width"
     assert in_words(Settings(weights=str(tmp_path / "w.pth"))) == "weights w.pth VGG19, full width"
 

@@ -1,10 +1,11 @@
-"""Weights for a backbone: ImageNet's, none that were trained, or those of a file (IV-A4).
+"""Weights for a backbone: ImageNet's, those distilled from them, none that were trained, or those of a file (IV-A4).
 
 A kind of weights that has a name is one row of :data:`WEIGHTS` and one function that fills a network.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DFRError, Setting
-from ..files import sha256
+from ..files import load_tensors, sha256
 from ..settings import Settings
 from .architecture import ARCHITECTURES, Architecture, architecture
 from .vgg import VGG
@@ -78,13 +79,30 @@ def _fill_imagenet(network: VGG, seed: int) -> None:
         raise DFRError(
             Setting("width"),
             f"ImageNet weights exist for width 1 only, not {network.width}",
-            ("set ", Setting("width", 1), " or ", Setting("weights", "untrained")),
+            ("set ", Setting("width", 1), " or ", Setting("weights", "distilled")),
         )
     variable = weights_variable(network.architecture)
     named = os.environ.get(variable)
     if named and not Path(named).is_file():
         raise DFRError(variable, f"{named} is not a file", "correct the variable or unset it")
     _fill_from_file(network, Path(named) if named else _imagenet_file(network.architecture))
+
+
+def distilled_file(network: Architecture) -> Path:
+    """The distilled weights that come with the package (docs/distilled.md says how they were made)."""
+    return Path(__file__).parent / f"distilled-{network.name}.safetensors"
+
+
+def _fill_distilled(network: VGG, seed: int) -> None:
+    file = distilled_file(network.architecture)
+    if not file.is_file():
+        there = ", ".join(other.name for other in ARCHITECTURES.values() if distilled_file(other).is_file())
+        raise DFRError(Setting("weights"), f"nobody has distilled {network.architecture.title} here, only {there}", "see `dfr distil`")
+    width = json.loads(load_tensors(file)[1]["made"])["width"]
+    if network.width != width:
+        problem = f"the distilled {network.architecture.title} has {width}, not {network.width}"
+        raise DFRError(Setting("width"), problem, ("set ", Setting("width", width)))
+    _fill_from_file(network, file)
 
 
 def _fill_untrained(network: VGG, seed: int) -> None:
@@ -120,17 +138,25 @@ class Weights(NamedTuple):
     Attributes:
         words: what a figure's stamp calls it, before the network's title.
         fill: puts the weights into a network that has just been built; the second argument is the seed.
+        trained: whether it has learnt anything; what has not is drawn with the seed, so each seed has another network.
     """
 
     words: str
     fill: Callable[[VGG, int], None]
+    trained: bool = True
 
 
 #: The weights that have a name, by that name. Everything else is taken for the path of a file.
 WEIGHTS = {
     "imagenet": Weights("ImageNet", _fill_imagenet),
-    "untrained": Weights("untrained", _fill_untrained),
+    "distilled": Weights("distilled", _fill_distilled),
+    "untrained": Weights("untrained", _fill_untrained, trained=False),
 }
+
+
+def trained(weights: str) -> bool:
+    """Whether weights of this name, or of this file, have learnt anything; then they are the same for every seed."""
+    return weights not in WEIGHTS or WEIGHTS[weights].trained
 
 
 def _imagenet_url(network: Architecture) -> str:
@@ -155,8 +181,8 @@ def _imagenet_file(network: Architecture) -> Path:
                 (
                     f"three ways out: copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; ",
                     "or use ",
-                    Setting("weights", "untrained"),
-                    ", which needs no file",
+                    Setting("weights", "distilled"),
+                    ", which comes with the package",
                 ),
             ) from error
     found = sha256(file)
@@ -168,7 +194,7 @@ def _imagenet_file(network: Architecture) -> Path:
 def _fill_from_file(network: VGG, file: Path) -> None:
     """Load what the network needs from a full or a features-only state dict in torchvision's layout."""
     title = network.architecture.title
-    state = _read_state(file, title)
+    state = read_state(file, title)
     prefix = "features." if any(str(key).startswith("features.") for key in state) else ""
     fitting = {}
     for name, own in network.stack.state_dict().items():
@@ -188,7 +214,7 @@ def _fill_from_file(network: VGG, file: Path) -> None:
     network.stack.load_state_dict(fitting)
 
 
-def _read_state(file: Path, title: str) -> dict[str, Tensor]:
+def read_state(file: Path, title: str) -> dict[str, Tensor]:
     """A state dict from a file, without running code from it."""
     if not file.is_file():
         raise DFRError(Setting("weights"), f"{file} is not a file", f"give a {title} state dict, or {' or '.join(map(repr, WEIGHTS))}")

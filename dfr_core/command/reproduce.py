@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=None, help="worker processes (default: one per core; 1 on a GPU)")
     parser.add_argument("--dask", default=None, metavar="ADDRESS", help="an existing Dask cluster that sees the same folders")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--weights", default=None, help="VGG19 weights: imagenet, untrained or a file (default: the edition's)")
+    parser.add_argument("--weights", default=None, help="imagenet, distilled, untrained or a file (default: the edition's)")
     parser.add_argument("--epochs", type=int, default=None, help="override the number of epochs; said on every figure")
     parser.add_argument("--steps", type=int, default=None, help="override the number of optimiser steps; said on every figure")
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured, and stop")

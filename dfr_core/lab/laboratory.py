@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..backbones.weights import build_backbone, in_words
+from ..backbones.weights import build_backbone, in_words, trained
 from ..data import available, load_category
 from ..device import pick_device
 from ..editions import Edition
@@ -90,7 +90,7 @@ class Laboratory:
             "synthetic": self.synthetic,
             "mvtec": self.mvtec,
             "network": in_words(self.settings),
-            "trained": self.settings.weights != "untrained",
+            "trained": trained(self.settings.weights),
             "code": self.code(kind),
             "versions": versions(),
             "device": device_in_words(self.device),

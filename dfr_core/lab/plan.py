@@ -1,15 +1,16 @@
 """The paper's experiments as a list of measurements (Section IV): which, in what order, at what cost.
 
-A :class:`Job` is what one worker does: the trainings of one category, padding and seed, which share their
-features, or one of the small measurements a figure needs. Each result is a record of its own, so a worker
-killed in the middle loses one training at most.
+A :class:`Job` is what one worker does: trainings of one category and padding, which share their features, or one of the small
+measurements a figure needs. Each result is a record of its own, so a worker killed in the middle loses one training at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..backbones.weights import trained
 from ..paper_numbers import REFINING
 from .laboratory import Laboratory
 from .trial import Needs
@@ -53,19 +54,23 @@ def plan(lab: Laboratory, needs: Needs, categories: tuple[str, ...], seeds: int)
     for category in categories:
         if "images" in needs.kinds:
             jobs.append(_single(lab, "images", {"category": category}))
-        for seed in range(seeds):
-            for padding in ("zeros", "reflect"):
-                layer_sets = sorted(layers for layers, p in needs.trainings if p == padding)
-                trials = [asdict(lab.protocol.trial(category, lab.settings.seed + seed, layers, padding)) for layers in layer_sets]
-                if trials:
-                    records = (Wanted(t, lab.key("training", t), _cost(lab, t["layers"])) for t in trials)
-                    jobs.append(Job("training", tuple(records)))
+        jobs += _trainings(lab, needs, category, range(lab.settings.seed, lab.settings.seed + seeds))
     # Long jobs first, so that no worker is left with one at the end.
     jobs.sort(key=lambda job: -sum(record.cost for record in job.records))
     if "pipeline" in needs.kinds:
         shown = SHOWN if SHOWN in categories else categories[0]
         jobs.append(_single(lab, "pipeline", asdict(lab.protocol.trial(shown, lab.settings.seed, "1:12", lab.settings.padding))))
     return jobs
+
+
+def _trainings(lab: Laboratory, needs: Needs, category: str, seeds: range) -> Iterator[Job]:
+    """The trainings of a category. Those of one job share their features: a network that has learnt is the same for all seeds."""
+    groups = [seeds] if trained(lab.settings.weights) else [range(seed, seed + 1) for seed in seeds]
+    for padding in ("zeros", "reflect"):
+        layer_sets = sorted(layers for layers, p in needs.trainings if p == padding)
+        for group in groups if layer_sets else ():
+            trials = [asdict(lab.protocol.trial(category, seed, layers, padding)) for seed in group for layers in layer_sets]
+            yield Job("training", tuple(Wanted(t, lab.key("training", t), _cost(lab, t["layers"])) for t in trials))
 
 
 def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job]) -> list[Job]:

@@ -15,7 +15,7 @@ from ..device import arithmetic, full_precision, memory_budget
 from ..errors import DFRError, Setting
 from ..extract import Extractor, FeaturesOfImages, feature_source, sample
 from ..regional import RegionalFeatures
-from ..settings import Settings
+from ..settings import Settings, current_edition_name, edition_settings
 from .base import Detector
 from .cae import latent_dimension
 from .reconstructors import Reconstructor, reconstructor
@@ -47,9 +47,7 @@ class DFR(Detector):
     @classmethod
     def default_settings(cls) -> Settings:
         """Those of the current edition."""
-        from ..editions import current_edition
-
-        return current_edition().settings
+        return edition_settings(current_edition_name())
 
     @property
     def c_o_(self) -> int:

@@ -1,4 +1,4 @@
-"""Trainings: one category, padding and seed, and every layer set that is wanted (Section IV)."""
+"""Trainings: one category and padding, and every layer set and seed that is wanted of one network (Section IV)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
     """Fit and evaluate every wanted layer set on features extracted once."""
     shared = wanted[0].about
     category = load_category(lab.root, shared["category"])
-    base = replace(lab.settings, padding=shared["padding"], seed=shared["seed"])
+    base = replace(lab.settings, padding=shared["padding"], seed=shared["seed"])  # the seed matters to untrained networks only
     device = pick_device(lab.device)
     # Features are extracted outside DFR.fit, too; without this CUDA would convolve in TF32.
     with arithmetic(base.precision, device):
@@ -45,7 +45,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
         test = feature_source(extractor, test_images.to(device), budget)
         extraction = time.perf_counter() - started
         for record in wanted:
-            settings = replace(base, layers=record.about["layers"])
+            settings = replace(base, layers=record.about["layers"], seed=record.about["seed"])
             checkpoint = lab.results / "checkpoints" / f"{record.key}.safetensors"
             detector = DFR(settings, device=lab.device, progress=False).use_extractor(extractor)
             data, size = lab.data_fingerprint(category.name), tuple(test_images.shape[-2:])
@@ -59,7 +59,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
             more["counts"] |= {"train_images": len(train_images)}
             more |= {
                 "data_fingerprint": data,
-                "weights_fingerprint": lab.weights_fingerprint(base.seed),
+                "weights_fingerprint": lab.weights_fingerprint(settings.seed),
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
             }
             yield record, more, arrays
