@@ -41,8 +41,8 @@ Rng = np.random.Generator
 
 def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A lying two-piece capsule, half black and half orange, with a printed number."""
-    x, y, angle = rng.uniform(122, 134), rng.uniform(122, 134), rng.uniform(-0.10, 0.10)
-    ground = tint(0.86 + 0.02 * noise(rng, 4), (1.0, 1.0, 0.99))
+    x, y, angle = rng.uniform(125, 131), rng.uniform(125, 131), rng.uniform(-0.05, 0.05)
+    ground = tint(0.86 + 0.006 * noise(rng, 4), (1.0, 1.0, 0.99))
     mottle, join = noise(rng, 40), rng.uniform(-6, 6)
 
     def draw(pinch: Array | float = 0.0, imprint: tuple[str, float, float] | None = ("500", 0.0, 0.0)) -> tuple[Picture, Array]:
@@ -90,8 +90,8 @@ def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A white oblong tablet with red specks, two letters and a groove pressed into it."""
-    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), rng.uniform(-0.06, 0.06)
-    ground = tint(0.07 + 0.012 * noise(rng, 8), (1, 1, 1))
+    x, y, angle = rng.uniform(125, 131), rng.uniform(125, 131), rng.uniform(-0.04, 0.04)
+    ground = tint(0.07 + 0.005 * noise(rng, 8), (1, 1, 1))
     u, v = frame(x, y, angle)
     body = (np.abs(u / 104) ** 2.3 + np.abs(v / 62) ** 2.3) ** (1 / 2.3)
     inside = (body - 1) * 62
@@ -112,7 +112,7 @@ def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     on = cover(inside + 2)
     if defect == "color":
         dye = ((0.75, 0.20, 0.20), (0.80, 0.70, 0.35), (0.45, 0.42, 0.40))[flaw.integers(3)]
-        picture.flaw(dye, blob(flaw, px, py, log_uniform(flaw, 4, 24), 0.45, soft=5) * on, flaw.uniform(0.25, 0.65))
+        picture.flaw(dye, blob(flaw, px, py, log_uniform(flaw, 4, 24), 0.45, soft=5) * on, flaw.uniform(0.35, 0.7))
     elif defect == "crack":
         # A piece broken off the rim, or a crack across the face.
         at = 2 * np.pi * flaw.random()
@@ -129,14 +129,14 @@ def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         # Logical: the whole tablet is of the wrong, slightly yellower kind.
         picture.swap(draw(tone=((1.0, 0.90, 0.68), (0.90, 0.93, 0.98), (0.98, 0.84, 0.80))[flaw.integers(3)]), inside < 0.5)
     elif defect == "scratch":
-        picture.flaw((0.50, 0.47, 0.44), scratches(flaw, px, py, 0, np.pi, 80) * on, flaw.uniform(0.3, 0.8))
+        picture.flaw((0.50, 0.47, 0.44), scratches(flaw, px, py, 0, np.pi, 80) * on, flaw.uniform(0.45, 0.85))
     return picture
 
 
 def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A wood screw in any position on a light ground: flat head, smooth neck, thread, tip."""
-    x, y, angle = rng.uniform(120, 136), rng.uniform(120, 136), 2 * np.pi * rng.random()
-    ground = tint(0.78 + 0.015 * noise(rng, 5), (1.0, 1.0, 1.0))
+    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), 2 * np.pi * rng.random()
+    ground = tint(0.78 + 0.006 * noise(rng, 5), (1.0, 1.0, 1.0))
     u, v = frame(x, y, angle)
     pitch, phase = 9.5, rng.random()
     wear = sample(noise(rng, 60, 20), u, v) + noise(rng, 90)
@@ -181,9 +181,9 @@ def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def toothbrush(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """The head of a toothbrush seen from above: rows of bristle tufts on an oval plate, and the neck."""
-    x, y, angle = rng.uniform(124, 132), rng.uniform(120, 126), rng.uniform(-0.04, 0.04)
+    x, y, angle = rng.uniform(126, 130), rng.uniform(121, 125), rng.uniform(-0.03, 0.03)
     u, v = frame(x, y, angle)
-    ground = tint(0.10 + 0.02 * noise(rng, 5), (0.95, 0.98, 1.05))
+    ground = tint(0.10 + 0.006 * noise(rng, 5), (0.95, 0.98, 1.05))
     plate = np.minimum(box(u, v, 52, 104, 50), box(u, v - 120, 15, 40, 8))
     plastic = 0.80 * relief(np.interp(-plate, [0, 7], [0, 6]), 0.30) + 0.01 * noise(rng, 60)
     tufts = [(i, j) for j in range(-5, 6) for i in range(4) if abs(j) < 5 or i in (1, 2)]
@@ -232,7 +232,7 @@ def toothbrush(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A transistor standing on perforated board: black case with a round metal eye, three legs into three holes."""
     x, y = rng.uniform(125, 131), rng.uniform(88, 94)
-    board = 0.50 + 0.03 * fractal(rng, 6, 20) + 0.015 * noise(rng, 128)
+    board = 0.50 + 0.015 * fractal(rng, 6, 20) + 0.015 * noise(rng, 128)
     hole_u, hole_v = (X - x + 13) % 26 - 13, (Y - y - 114 + 13) % 26 - 13
     hole = norm(hole_u, hole_v)
     ground = tint(board, (0.86, 0.66, 0.46))
@@ -284,7 +284,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         px, py = place(((58, 50 * along), (-58, 50 * along), (58 * along, -50), (58 * along, 20))[side], x, y, tilt)
         u, v = frame(x, y, tilt)
         chip = blob(flaw, px, py, log_uniform(flaw, 6, 22), 0.5, 1.2, np.pi * flaw.random()) * cover(box(u, v, 58, 50, 5))
-        picture.flaw(tint(0.27 + 0.10 * noise(flaw, 50), (1.0, 0.98, 0.95)), chip, flaw.uniform(0.6, 1.0))
+        picture.flaw(tint(0.36 + 0.12 * noise(flaw, 50), (1.0, 0.98, 0.95)), chip, flaw.uniform(0.7, 1.0))
     elif defect == "misplaced":
         # Logical: a perfect transistor in the wrong place, or none at all.
         if flaw.random() < 0.25:
@@ -299,8 +299,8 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A closed zipper: two rows of interlocking teeth between two strips of woven tape, on a light table."""
-    x, phase, lean = rng.uniform(122, 134), rng.uniform(0, 12), rng.uniform(-0.015, 0.015)
-    table = tint(0.84 + 0.015 * noise(rng, 5), (1, 1, 1))
+    x, phase, lean = rng.uniform(125, 131), rng.uniform(0, 12), rng.uniform(-0.015, 0.015)
+    table = tint(0.84 + 0.006 * noise(rng, 5), (1, 1, 1))
     u, v = frame(x, 128, lean)
     weave = np.cos(np.pi * u / 2.0) * np.cos(np.pi * (v + u) / 2.6)
     tape_light = 0.17 + 0.035 * weave + 0.014 * noise(rng, 128) + 0.012 * noise(rng, 6)
@@ -338,7 +338,7 @@ def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         changed = draw(whole, gap=np.where(opening > 0.6, opening, 0.0))
         picture.swap(changed, picture.changed(changed))
     elif defect == "squeezed_teeth":
-        push = flaw.choice([-1, 1]) * flaw.uniform(3, 6) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(9, 20) ** 2))
+        push = flaw.choice([-1, 1]) * flaw.uniform(4, 8) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(8, 16) ** 2))
         push = push * (np.sign(u) == flaw.choice([-1, 1]))
         changed = draw(whole, squash=push)
         picture.swap(changed, picture.changed(changed))
@@ -351,5 +351,5 @@ def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         elif defect == "fabric_interior":
             px, py = place((side * flaw.uniform(38, 68), at), x, 128, lean)
             worn = blob(flaw, px, py, log_uniform(flaw, 4, 20), 0.5, 1.3, np.pi * flaw.random(), soft=3)
-            picture.flaw(tint(0.26 + 0.14 * noise(flaw, 110), (1, 1, 1.05)), worn, flaw.uniform(0.4, 1.0))
+            picture.flaw(tint(0.34 + 0.16 * noise(flaw, 110), (1, 1, 1.05)), worn, flaw.uniform(0.6, 1.0))
     return picture
