@@ -49,7 +49,7 @@ def test_the_first_layer_takes_torchvisions_input(tool, keras):
     with h5py.File(keras) as file:
         kernel, bias = (torch.from_numpy(file[f"block1/layers/conv2d/vars/{k}"][:]) for k in (0, 1))
     rgb = torch.randint(0, 256, (1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).float()
-    theirs = F.conv2d(rgb.flip(1) - torch.tensor(tool.VGG16.mean_BGR).view(1, 3, 1, 1), kernel.permute(3, 2, 0, 1), bias)
+    theirs = F.conv2d(rgb.flip(1) - torch.tensor(tool.MEAN_BGR).view(1, 3, 1, 1), kernel.permute(3, 2, 0, 1), bias)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (tool.VGG16.mean, tool.VGG16.std))
     ours = F.conv2d((rgb / 255 - mean) / std, state["features.0.weight"], state["features.0.bias"])
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-2)

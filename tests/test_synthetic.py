@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
 from dfr_core.data import synthetic
 from dfr_core.data.synthetic import CATEGORIES, OBJECTS, TEXTURES, defect_types, make_dataset, make_image
+from dfr_core.data.synthetic.engine import X, Y, camera, cells, stream
 from dfr_core.errors import DFRError
 
 DEFECTS = [(category, defect) for category in CATEGORIES for defect in defect_types(category)]
@@ -97,6 +99,37 @@ def test_every_defect_changes_what_its_mask_says(sheet) -> None:
         changed = (image != normal).any(axis=2)
         assert not (changed & ~mask).any(), (category, defect)
         assert changed[mask].mean() > (0.5 if defect == "misplaced" else 0.7), (category, defect)
+
+
+def test_every_defect_can_be_seen() -> None:
+    """The clearer half of every defect differs from its normal twin by far more than noise, ten grey levels of some colour."""
+    for category, defect in DEFECTS:
+        for index in range(3):
+            image, mask = make_image(category, index, seed=9, split="test", defect=defect)
+            normal, _ = make_image(category, index, seed=9, split="test")
+            change = np.abs(image.astype(int) - normal).max(axis=2)[mask]
+            assert np.percentile(change, 75) >= 10, (category, defect, index)
+
+
+def test_the_camera_is_an_inspection_cameras() -> None:
+    """Half a grey level of noise, a lamp that stands still and keeps its brightness, as in photographs of an inspection."""
+    grey = np.stack([camera(np.full((3, 256, 256), 0.5), stream(1, k)).mean(axis=2) for k in range(20)])
+    rough = grey - ndimage.uniform_filter(grey, (1, 5, 5))
+    assert 0.3 < rough.std() < 0.9
+    level = grey.mean(axis=(1, 2))
+    assert level.std() / level.mean() < 0.015
+    corner = grey[:, :64, :64].mean(axis=(1, 2)) - grey[:, -64:, -64:].mean(axis=(1, 2))
+    assert (corner > 2).all() and (corner < 9).all()
+
+
+def test_cells_are_distances_to_the_nearest_two_seeds() -> None:
+    """Against all distances to all seeds; the 3 x 3 nearest lattice cells that the fast code looks at miss a few pixels."""
+    rows, columns = 9, 6
+    seeds = stream(4).random((2, rows + 2, columns + 2))
+    x, y = (seeds[0] + np.arange(-1, columns + 1)) * 256 / columns, (seeds[1] + np.arange(-1, rows + 1)[:, None]) * 256 / rows
+    each = np.sort(np.hypot(x.ravel()[:, None, None] - X, y.ravel()[:, None, None] - Y), axis=0)
+    right = np.abs(cells(stream(4), rows, columns) - (each[1] - each[0])) < 1e-9
+    assert right.mean() > 0.98
 
 
 def test_defects_are_small_and_large_faint_and_strong_and_reach_the_border(sheet) -> None:

@@ -26,7 +26,7 @@ from ...files import write_text
 from . import objects, textures
 from .engine import camera, stream
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever any image comes out differently; part of the stamp of every data set."""
 
 TEXTURES = tuple(textures.TEXTURES)

@@ -36,7 +36,7 @@ Rng = np.random.Generator
 def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A transistor standing on perforated board: black case with a round metal eye, three legs into three holes."""
     x, y = rng.uniform(125, 131), rng.uniform(88, 94)
-    board = 0.50 + 0.03 * fractal(rng, 6, 20) + 0.015 * noise(rng, 128)
+    board = 0.50 + 0.015 * fractal(rng, 6, 20) + 0.015 * noise(rng, 128)
     hole_u, hole_v = (X - x + 13) % 26 - 13, (Y - y - 114 + 13) % 26 - 13
     hole = norm(hole_u, hole_v)
     ground = tint(board, (0.86, 0.66, 0.46))
@@ -82,7 +82,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         px, py = place(((58, 50 * along), (-58, 50 * along), (58 * along, -50), (58 * along, 20))[side], x, y, tilt)
         u, v = frame(x, y, tilt)
         chip = blob(flaw, px, py, log_uniform(flaw, 6, 22), 0.5, 1.2, np.pi * flaw.random()) * cover(box(u, v, 58, 50, 5))
-        picture.flaw(tint(0.27 + 0.10 * noise(flaw, 50), (1.0, 0.98, 0.95)), chip, flaw.uniform(0.6, 1.0))
+        picture.flaw(tint(0.36 + 0.12 * noise(flaw, 50), (1.0, 0.98, 0.95)), chip, flaw.uniform(0.7, 1.0))
     elif defect == "misplaced":
         # Logical: a perfect transistor in the wrong place, or none at all.
         if flaw.random() < 0.25:
@@ -107,8 +107,8 @@ def _stand(picture: Picture, legs: list[list[tuple[float, float]]], grain: Array
 
 def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A closed zipper: two rows of interlocking teeth between two strips of woven tape, on a light table."""
-    x, phase, lean = rng.uniform(122, 134), rng.uniform(0, 12), rng.uniform(-0.015, 0.015)
-    table = tint(0.84 + 0.015 * noise(rng, 5), (1, 1, 1))
+    x, phase, lean = rng.uniform(125, 131), rng.uniform(0, 12), rng.uniform(-0.015, 0.015)
+    table = tint(0.84 + 0.006 * noise(rng, 5), (1, 1, 1))
     u, v = frame(x, 128, lean)
     weave = np.cos(np.pi * u / 2.0) * np.cos(np.pi * (v + u) / 2.6)
     tape_light = 0.17 + 0.035 * weave + 0.014 * noise(rng, 128) + 0.012 * noise(rng, 6)
@@ -146,7 +146,7 @@ def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         changed = draw(whole, gap=np.where(opening > 0.6, opening, 0.0))
         picture.swap(changed, picture.changed(changed))
     elif defect == "squeezed_teeth":
-        push = flaw.choice([-1, 1]) * flaw.uniform(3, 6) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(9, 20) ** 2))
+        push = flaw.choice([-1, 1]) * flaw.uniform(4, 8) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(8, 16) ** 2))
         push = push * (np.sign(u) == flaw.choice([-1, 1]))
         changed = draw(whole, squash=push)
         picture.swap(changed, picture.changed(changed))
@@ -159,5 +159,5 @@ def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         elif defect == "fabric_interior":
             px, py = place((side * flaw.uniform(38, 68), at), x, 128, lean)
             worn = blob(flaw, px, py, log_uniform(flaw, 4, 20), 0.5, 1.3, np.pi * flaw.random(), soft=3)
-            picture.flaw(tint(0.26 + 0.14 * noise(flaw, 110), (1, 1, 1.05)), worn, flaw.uniform(0.4, 1.0))
+            picture.flaw(tint(0.34 + 0.16 * noise(flaw, 110), (1, 1, 1.05)), worn, flaw.uniform(0.6, 1.0))
     return picture

@@ -15,12 +15,10 @@ from scipy import ndimage
 
 SIZE = 256
 CENTRE = SIZE / 2
+#: Pixel centres in pixels from the top left corner.
 Y, X = np.mgrid[:SIZE, :SIZE] + 0.5
-"""Pixel centres in pixels from the top left corner."""
-
+#: Coverage from which a pixel counts as touched by a defect; anything fainter is not painted at all.
 EDGE = 0.12
-"""Coverage from which a pixel counts as touched by a defect; anything fainter is not painted at all."""
-
 SUPERSAMPLING = 4
 
 Array = np.ndarray
@@ -192,6 +190,22 @@ def blob(
     return cover(ellipse(u, v, radius * stretch, radius / stretch) - rough * radius * fractal(rng, knots, octaves=2), soft)
 
 
+def cells(rng: np.random.Generator, rows: int, columns: int) -> Array:
+    """Irregular cells, about ``rows`` x ``columns`` across the picture: how much nearer, in pixels, each pixel is to
+    its own cell's seed than to the next one's; 0 on the borders between cells (Worley's F2 - F1)."""
+    high, wide = SIZE / rows, SIZE / columns
+    seeds = rng.random((2, rows + 2, columns + 2))
+    seed_x, seed_y = (seeds[0] + np.arange(-1, columns + 1)) * wide, (seeds[1] + np.arange(-1, rows + 1)[:, None]) * high
+    row, column = np.floor(Y[:, 0] / high).astype(int), np.floor(X[0] / wide).astype(int)
+    first, second = np.full((SIZE, SIZE), np.inf), np.full((SIZE, SIZE), np.inf)
+    for k in np.ndindex(3, 3):
+        at = np.ix_(row + k[0], column + k[1])
+        square = (seed_x[at] - X) ** 2 + (seed_y[at] - Y) ** 2
+        second = np.minimum(second, np.maximum(first, square))
+        first = np.minimum(first, square)
+    return np.sqrt(second) - np.sqrt(first)
+
+
 def domes(points: Sequence[tuple[float, float]], radius: float) -> tuple[Array, Array]:
     """Half balls at points (x, y): the height 0..1 of the uppermost at each pixel, and which one it is (-1: none)."""
     height, owner = np.zeros((SIZE, SIZE)), np.full((SIZE, SIZE), -1)
@@ -317,15 +331,19 @@ class Picture:
         return region & (sizes[parts] >= 8)
 
 
-def camera(rgb: Array, rng: np.random.Generator, grain: float = 0.035) -> Array:
+def camera(rgb: Array, rng: np.random.Generator, grain: float = 0.005) -> Array:
     """Photograph a scene: gain and offset of the light, a gentle gradient across it, sensor noise; uint8 [256, 256, 3].
+
+    It is an inspection camera: the lamp stands still (upper left, as in :func:`relief`), its brightness keeps to a per
+    cent or two, and the noise is what remains after shrinking a large photograph, about half a grey level.
 
     Every pixel depends on the same pixel of the scene only, so a defect changes nothing outside its mask.
     """
-    gain, offset, slope, direction = rng.random(4)
-    across = ((X - CENTRE) * np.cos(2 * np.pi * direction) + (Y - CENTRE) * np.sin(2 * np.pi * direction)) / SIZE
-    light = 1 + 0.08 * (gain - 0.5) + 0.10 * slope * across
+    gain, offset, slope, turn = rng.random(4)
+    direction = -2.2 + 0.3 * (turn - 0.5)
+    across = ((X - CENTRE) * np.cos(direction) + (Y - CENTRE) * np.sin(direction)) / SIZE
+    light = 1 + 0.03 * (gain - 0.5) + (0.03 + 0.02 * slope) * across
     # The difference of two uniform numbers is noise with a triangular distribution, close enough to normal.
     speckle = rng.random((3, SIZE, SIZE)) - rng.random((SIZE, SIZE))
-    exposed = rgb * light + 0.03 * (offset - 0.5) + grain * speckle
+    exposed = rgb * light + 0.008 * (offset - 0.5) + grain * speckle
     return np.ascontiguousarray(np.floor(255 * np.clip(exposed, 0, 1) + 0.5).astype(np.uint8).transpose(1, 2, 0))

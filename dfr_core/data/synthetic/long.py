@@ -40,8 +40,8 @@ Rng = np.random.Generator
 
 def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A lying two-piece capsule, half black and half orange, with a printed number."""
-    x, y, angle = rng.uniform(122, 134), rng.uniform(122, 134), rng.uniform(-0.10, 0.10)
-    ground = tint(0.86 + 0.02 * noise(rng, 4), (1.0, 1.0, 0.99))
+    x, y, angle = rng.uniform(125, 131), rng.uniform(125, 131), rng.uniform(-0.05, 0.05)
+    ground = tint(0.86 + 0.006 * noise(rng, 4), (1.0, 1.0, 0.99))
     mottle, join = noise(rng, 40), rng.uniform(-6, 6)
 
     def draw(pinch: Array | float = 0.0, imprint: tuple[str, float, float] | None = ("500", 0.0, 0.0)) -> tuple[Picture, Array]:
@@ -89,8 +89,8 @@ def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A white oblong tablet with red specks, two letters and a groove pressed into it."""
-    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), rng.uniform(-0.06, 0.06)
-    ground = tint(0.07 + 0.012 * noise(rng, 8), (1, 1, 1))
+    x, y, angle = rng.uniform(125, 131), rng.uniform(125, 131), rng.uniform(-0.04, 0.04)
+    ground = tint(0.07 + 0.005 * noise(rng, 8), (1, 1, 1))
     u, v = frame(x, y, angle)
     body = (np.abs(u / 104) ** 2.3 + np.abs(v / 62) ** 2.3) ** (1 / 2.3)
     inside = (body - 1) * 62
@@ -111,7 +111,7 @@ def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     on = cover(inside + 2)
     if defect == "color":
         dye = ((0.75, 0.20, 0.20), (0.80, 0.70, 0.35), (0.45, 0.42, 0.40))[flaw.integers(3)]
-        picture.flaw(dye, blob(flaw, px, py, log_uniform(flaw, 4, 24), 0.45, soft=5) * on, flaw.uniform(0.25, 0.65))
+        picture.flaw(dye, blob(flaw, px, py, log_uniform(flaw, 4, 24), 0.45, soft=5) * on, flaw.uniform(0.35, 0.7))
     elif defect == "crack":
         # A piece broken off the rim, or a crack across the face.
         at = 2 * np.pi * flaw.random()
@@ -128,14 +128,14 @@ def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         # Logical: the whole tablet is of the wrong, slightly yellower kind.
         picture.swap(draw(tone=((1.0, 0.90, 0.68), (0.90, 0.93, 0.98), (0.98, 0.84, 0.80))[flaw.integers(3)]), inside < 0.5)
     elif defect == "scratch":
-        picture.flaw((0.50, 0.47, 0.44), scratches(flaw, px, py, 0, np.pi, 80) * on, flaw.uniform(0.3, 0.8))
+        picture.flaw((0.50, 0.47, 0.44), scratches(flaw, px, py, 0, np.pi, 80) * on, flaw.uniform(0.45, 0.85))
     return picture
 
 
 def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A wood screw in any position on a light ground: flat head, smooth neck, thread, tip."""
-    x, y, angle = rng.uniform(120, 136), rng.uniform(120, 136), 2 * np.pi * rng.random()
-    ground = tint(0.78 + 0.015 * noise(rng, 5), (1.0, 1.0, 1.0))
+    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), 2 * np.pi * rng.random()
+    ground = tint(0.78 + 0.006 * noise(rng, 5), (1.0, 1.0, 1.0))
     u, v = frame(x, y, angle)
     pitch, phase = 9.5, rng.random()
     wear = sample(noise(rng, 60, 20), u, v) + noise(rng, 90)
@@ -180,9 +180,9 @@ def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def toothbrush(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """The head of a toothbrush seen from above: rows of bristle tufts on an oval plate, and the neck."""
-    x, y, angle = rng.uniform(124, 132), rng.uniform(120, 126), rng.uniform(-0.04, 0.04)
+    x, y, angle = rng.uniform(126, 130), rng.uniform(121, 125), rng.uniform(-0.03, 0.03)
     u, v = frame(x, y, angle)
-    ground = tint(0.10 + 0.02 * noise(rng, 5), (0.95, 0.98, 1.05))
+    ground = tint(0.10 + 0.006 * noise(rng, 5), (0.95, 0.98, 1.05))
     plate = np.minimum(box(u, v, 52, 104, 50), box(u, v - 120, 15, 40, 8))
     plastic = 0.80 * relief(np.interp(-plate, [0, 7], [0, 6]), 0.30) + 0.01 * noise(rng, 60)
     tufts = [(i, j) for j in range(-5, 6) for i in range(4) if abs(j) < 5 or i in (1, 2)]

@@ -41,55 +41,62 @@ Rng = np.random.Generator
 
 
 def bottle(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
-    """A brown glass bottle from above: shoulder, neck and mouth as rings, a bright floor seen through the mouth."""
-    x, y = rng.uniform(124, 132, 2)
+    """A brown glass bottle from above, against the light: dark rings, a dark mouth, a thin rim where the lamp glints."""
+    x, y = rng.uniform(127, 129, 2)
     u, v = frame(x, y)
-    radius, turn = norm(u, v) * rng.uniform(0.985, 1.015), np.arctan2(v, u)
-    glass = np.interp(
-        radius + 0.6 * noise(rng, 10),
-        [0, 30, 44, 50, 53, 57, 60, 66, 71, 76, 79, 83, 90, 100, 104, 109],
-        [0.80, 0.74, 0.55, 0.30, 0.14, 0.16, 0.62, 0.85, 0.70, 0.30, 0.12, 0.20, 0.30, 0.20, 0.10, 0.05],
+    radius, turn = norm(u, v) * rng.uniform(0.995, 1.005), np.arctan2(v, u)
+    ripple = radius + 0.9 * noise(rng, 6)
+    level = np.interp(
+        ripple,
+        [0, 30, 52, 55, 57, 60, 68, 72, 77, 83, 88, 92, 96, 99, 101, 104, 109, 112],
+        [0.16, 0.14, 0.13, 0.14, 0.23, 0.18, 0.20, 0.29, 0.26, 0.27, 0.28, 0.27, 0.26, 0.34, 0.42, 0.28, 0.25, 0.32],
     )
-    # Two windows mirrored in the shoulder and in the rim.
-    gloss = sum(np.exp(-(((turn - at + np.pi) % (2 * np.pi) - np.pi) ** 2) / 0.10) for at in (-2.3 + rng.uniform(-0.1, 0.1), 0.7))
-    glass = glass + gloss * (0.30 * np.exp(-((radius - 92) ** 2) / 18) + 0.16 * np.exp(-((radius - 64) ** 2) / 12))
-    glass = glass * (1 + 0.05 * noise(rng, 5)) + 0.03 * noise(rng, 60) * (radius < 48)
-    brown = mix((0.62, 0.42, 0.26), (0.92, 0.74, 0.52), np.clip(glass, 0, 1)) * np.clip(glass * 1.15, 0, 1.1)
-    picture = Picture(tint(0.93 - 0.08 * np.exp(-((radius - 109) ** 2) / 60), (1, 1, 0.99)))
-    picture.paint(brown, cover(radius - 109))
+    # Glass is uneven: patches and streaks in the rings, grains at their inner edge.
+    uneven = (1 + 0.14 * noise(rng, 5) + 0.12 * noise(rng, 20)) * cover(54 - radius, 4) + cover(radius - 54, 4)
+    level = level * uneven + 0.08 * noise(rng, 128) * cover(np.abs(radius - 63) - 5, 3)
+    glass = tint(level, (0.98, 0.99, 1.10)) + tint(0.06 * np.exp(-((radius - 56) ** 2) / 3), (1.0, 0.2, 0.0))
+    # The rim shines amber, here more and there less, and glints where the glass is uneven.
+    amber = np.clip(0.6 + 0.7 * noise(rng, 7) + 0.5 * noise(rng, 30), 0, 1.2) * np.exp(-((radius - 87 - 0.8 * noise(rng, 12)) ** 2) / 5)
+    glints = np.zeros_like(amber)
+    for at in (2.4, 2.8, 0.1, -0.3, 1.6):
+        arc = (turn - at - rng.uniform(-0.4, 0.4) + np.pi) % (2 * np.pi) - np.pi
+        spot = np.exp(-((arc / rng.uniform(0.03, 0.15)) ** 2) - ((radius - rng.uniform(74, 90)) ** 2) / 3)
+        glints += rng.uniform(0.0, 0.9) * spot
+    glass = glass + tint(amber, (0.52, 0.20, 0.06)) + tint(glints, (0.75, 0.65, 0.45))
+    picture = Picture(np.full(3, 1.06)).paint(glass, cover(radius - 113.5, 7))
 
     if defect in ("broken_small", "broken_large"):
-        # A chip off the rim: flat facets of raw glass, each lit differently.
-        at, rim = 2 * np.pi * flaw.random(), flaw.uniform(66, 76)
-        half = flaw.uniform(0.10, 0.24) if defect == "broken_small" else flaw.uniform(0.45, 1.0)
-        n = 7 if defect == "broken_small" else 15
+        # A piece broken out of the rim: facets of raw glass, most of them dark, a few mirroring the lamp in crumbs.
+        small = defect == "broken_small"
+        at, half, n = 2 * np.pi * flaw.random(), flaw.uniform(0.2, 0.7) if small else flaw.uniform(0.8, 2.2), 8 if small else 14
         angles = at + np.linspace(-half, half, n)
-        outer = rim + flaw.uniform(2, 13, n)
-        inner = rim - flaw.uniform(4, 16, n)
-        outer[[0, -1]] = inner[[0, -1]] = rim
+        outer, inner = flaw.uniform(76, 92 if small else 104, n), flaw.uniform(54, 66, n)
+        outer[[0, -1]] = inner[[0, -1]] = 70
+        grain, crumble = noise(flaw, 40), np.clip(0.5 + fractal(flaw, 32, octaves=2), 0, 1)
         for k in range(n - 1):
             corners = [(outer[k], angles[k]), (outer[k + 1], angles[k + 1]), (inner[k + 1], angles[k + 1]), (inner[k], angles[k])]
             facet = polygon([(x + r * np.cos(a), y + r * np.sin(a)) for r, a in corners])
-            light = flaw.uniform(0.12, 0.75)
-            picture.flaw(tint(light + 0.06 * noise(flaw, 40), (0.98, 0.82, 0.62)), facet, 0.9)
+            dark, glint = flaw.uniform(0.12, 0.34), flaw.uniform(0.3, 0.8) * (flaw.random() < 0.2)
+            picture.flaw(tint(dark + 0.04 * grain, (0.98, 0.98, 1.04)) + tint(glint * crumble, (1, 0.96, 0.86)), facet, 0.95)
     elif defect == "contamination":
+        # Something in the mouth: a grey film or a crumb of dirt, seldom much brighter than the dark around it.
         px, py = within(flaw, x, y, 46)
-        speck = blob(flaw, px, py, log_uniform(flaw, 3, 22), 0.55, stretch=1.3, angle=np.pi * flaw.random(), soft=2)
-        dirt = ((0.90, 0.90, 0.88), (0.30, 0.18, 0.10), (0.50, 0.44, 0.34))[flaw.integers(3)]
-        picture.flaw(tint(1 + 0.2 * noise(flaw, 40), dirt), speck, flaw.uniform(0.45, 0.95))
+        film = blob(flaw, px, py, log_uniform(flaw, 10, 48), 0.3, stretch=1.3, angle=np.pi * flaw.random(), soft=2)
+        film = film * cover(radius - (55 if flaw.random() < 0.7 else 82), 2)
+        dirt = ((0.40, 0.39, 0.39), (0.34, 0.25, 0.18), (0.52, 0.51, 0.48))[flaw.integers(3)]
+        picture.flaw(tint(1 + 0.15 * noise(flaw, 40) + 0.15 * noise(flaw, 128), dirt), film, log_uniform(flaw, 0.2, 0.85))
     return picture
 
 
 def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A cut three-core cable: grey sheath, three insulated wires, copper strands in each."""
-    x, y = rng.uniform(123, 133, 2)
-    angle = rng.uniform(-0.12, 0.12)
-    ground = tint(0.58 + 0.05 * fractal(rng, 5) + 0.02 * noise(rng, 128), (0.98, 1.0, 1.02))
+    (x, y), angle = rng.uniform(125, 131, 2), rng.uniform(-0.06, 0.06)
+    ground = tint(0.58 + 0.012 * fractal(rng, 5) + 0.015 * noise(rng, 128), (0.98, 1.0, 1.02))
     u, v = frame(x, y, angle)
     out = norm(u, v) + 1.2 * noise(rng, 6)
     sheath, bore = cover(out - 113), cover(out - 99)
     rubber = 0.70 + 0.10 * np.cos((out - 106) / 4.5) + 0.03 * noise(rng, 40)
-    filler = tint(0.24 + 0.05 * fractal(rng, 20), (1, 1, 1))
+    filler = tint(0.24 + 0.025 * fractal(rng, 20), (1, 1, 1))
     texture, centres, strands = noise(rng, 30), [], []
     hexagonal = [(8.2 * (i + 0.5 * j), 7.1 * j) for i in range(-4, 5) for j in range(-4, 5) if (i + 0.5 * j) ** 2 + 0.75 * j**2 < 11.5]
     for seat in -np.pi / 2 + 2 * np.pi / 3 * np.arange(3):
@@ -99,18 +106,24 @@ def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     each = np.stack([norm(X - cx, Y - cy) for cx, cy in centres])
     nearest, away = each.argmin(axis=0), each.min(axis=0)
     height, owner = domes(strands, 4.5)
-    shine = (0.30 + 0.70 * height) * rng.uniform(0.75, 1.10, len(strands))[owner]
+    shine = (0.50 + 0.50 * height) * rng.uniform(0.85, 1.08, len(strands))[owner]
     plastic = 0.82 + 0.25 * np.cos((away - 36) / 3.6) + 0.05 * texture
     insulation, inner = cover(away - 42), cover(away - 31)
+    # What an empty seat shows: a bore, dark at the bottom, its lower right wall in the light.
+    facing = np.clip(0.5 + (X + Y - np.array(centres).sum(1)[nearest]) / (2 * 1.41 * 42), 0, 1)
+    bore_wall = 0.06 + 0.05 * facing
     colours = np.array([(0.30, 0.58, 0.28), (0.22, 0.36, 0.68), (0.55, 0.38, 0.28)])
 
     def draw(order: tuple[int, ...] = (0, 1, 2), wires: tuple[int, ...] = (1, 1, 1), copper: tuple[int, ...] = (1, 1, 1)) -> Picture:
         """``order`` are the colours of the three wires; 0 in ``wires`` or ``copper`` leaves that one out."""
         there = np.array(wires)[nearest]
         picture = Picture(ground).paint(tint(rubber, (1.0, 1.0, 1.0)), sheath).paint(filler, bore)
+        picture.paint(tint(bore_wall + 0.22 * facing * cover(36 - away, 8), (1, 1, 1)), insulation * (1 - there))
         picture.paint(plastic * colours[list(order)].T[:, nearest], insulation * there)
-        picture.paint(tint(0.16 + 0.03 * texture, (1.0, 0.9, 0.8)), inner * there)
-        return picture.paint(tint(shine, (0.92, 0.62, 0.40)), inner * (height > 0) * there * np.array(copper)[nearest])
+        filled = there * np.array(copper)[nearest]
+        picture.paint(tint(bore_wall + 0.12 * facing * cover(26 - away, 6), (1.0, 0.95, 0.9)), inner * (there - filled))
+        picture.paint(tint(0.26 + 0.03 * texture, (1.0, 0.66, 0.42)), inner * filled)
+        return picture.paint(tint(shine, (0.92, 0.62, 0.40)), inner * (height > 0) * filled)
 
     picture = draw()
     k = int(flaw.integers(3))
@@ -129,11 +142,10 @@ def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     elif defect == "bent_wire":
         _bend(picture, flaw, cx, cy)
     elif defect == "cut_insulation":
-        at, size = 2 * np.pi * flaw.random(), log_uniform(flaw, 4, 15)
-        on_sheath = flaw.random() < 0.5
+        at, size, on_sheath = 2 * np.pi * flaw.random(), log_uniform(flaw, 4, 15), flaw.random() < 0.5
         px, py = place((106 if on_sheath else 37, 0), x if on_sheath else cx, y if on_sheath else cy, at)
         notch = blob(flaw, px, py, size, 0.4, stretch=1.4, angle=at + flaw.uniform(-0.5, 0.5))
-        notch = notch if on_sheath else notch * cover(30.5 - away)
+        notch = notch * (sheath * (1 - bore) if on_sheath else cover(30.5 - away))
         picture.flaw(tint(0.20 + 0.08 * noise(flaw, 40), (1, 0.97, 0.92)), notch, flaw.uniform(0.55, 0.9))
     return picture
 
@@ -151,7 +163,7 @@ def _bend(picture: Picture, flaw: Rng, cx: float, cy: float) -> None:
 
 def hazelnut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A hazelnut in any position: brown shell with fine stripes from tip to base, a pale rough base."""
-    x, y, angle = rng.uniform(120, 136), rng.uniform(120, 136), 2 * np.pi * rng.random()
+    x, y, angle = rng.uniform(123, 133), rng.uniform(123, 133), 2 * np.pi * rng.random()
     u, v = frame(x, y, angle)
     size, turn = rng.uniform(80, 90), np.arctan2(v, u)
     lean = rng.uniform(0.02, 0.06)
@@ -193,9 +205,9 @@ def hazelnut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
 
 def metal_nut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A stamped nut with four hooked wings around a threaded hole, in any position."""
-    x, y, angle = rng.uniform(122, 134), rng.uniform(122, 134), 2 * np.pi * rng.random()
-    ground = tint(0.13 + 0.02 * fractal(rng, 8) + 0.01 * noise(rng, 128), (0.95, 1.0, 1.05))
-    brushed = noise(rng, 100) + 0.8 * noise(rng, 30) + fractal(rng, 6)
+    x, y, angle = rng.uniform(124, 132), rng.uniform(124, 132), 2 * np.pi * rng.random()
+    ground = tint(0.13 + 0.008 * fractal(rng, 8) + 0.01 * noise(rng, 128), (0.95, 1.0, 1.05))
+    brushed = noise(rng, 100) + 0.8 * noise(rng, 30) + 0.5 * fractal(rng, 6)
     hue = 0.03 * (rng.random() - 0.5)
 
     def silhouette(wings: tuple[float, ...] = (1, 1, 1, 1), mirrored: bool = False) -> tuple[Array, Array]:
@@ -227,10 +239,13 @@ def metal_nut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         flipped = draw(other, out)
         picture.swap(flipped, picture.changed(flipped))
     elif defect == "bent":
-        wings = [1.0, 1.0, 1.0, 1.0]
-        wings[flaw.integers(4)] = (0.0, 0.55, 0.8)[flaw.integers(3)]
+        # A wing bent up or down looks shorter, and turned toward the lamp or away from it.
+        wings, k = [1.0, 1.0, 1.0, 1.0], int(flaw.integers(4))
+        wings[k] = (0.4, 0.55, 0.75)[flaw.integers(3)]
         other, _ = silhouette(tuple(wings))
         bent = draw(other, out)
+        u, v = frame(x, y, angle)
+        bent.shade((0.6, 1.35)[flaw.integers(2)], cover(66 - (u, v, -u, -v)[k], 8) * cover(other))
         picture.swap(bent, picture.changed(bent))
     elif defect in ("color", "scratch"):
         at, far = 2 * np.pi * flaw.random(), flaw.uniform(44, 74)
@@ -239,7 +254,7 @@ def metal_nut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         if defect == "color":
             dye = ((0.25, 0.42, 0.75), (0.62, 0.30, 0.22), (0.80, 0.72, 0.45))[flaw.integers(3)]
             stain = blob(flaw, px, py, log_uniform(flaw, 6, 26), 0.45, soft=4) * on
-            picture.flaw(tint(1 + 0.15 * noise(flaw, 30), dye), stain, flaw.uniform(0.25, 0.6))
+            picture.flaw(tint(1 + 0.15 * noise(flaw, 30), dye), stain, flaw.uniform(0.35, 0.7))
         else:
             shade = ((0.85, 0.85, 0.84), (0.25, 0.24, 0.23))[flaw.integers(2)]
             picture.flaw(shade, scratches(flaw, px, py, at, 1.6, 80) * on, flaw.uniform(0.5, 0.9))
