@@ -408,8 +408,9 @@ def test_the_claim_about_rivals_needs_their_records():
 
 
 def test_what_the_flags_say():
-    one = {"kind": "training", "mvtec": True, "synthetic": False, "trained": True}
+    one = {"kind": "training", "mvtec": True, "synthetic": False, "trained": True, "backbone": "vgg19", "weights": "imagenet", "width": 1.0}
     assert measured.not_comparable([Record(one | {"data": "synthetic", "network": "untrained"})]) == ""
     assert "not MVTec AD" in measured.not_comparable([Record(one | {"mvtec": False})])
+    assert "not the paper's" in measured.not_comparable([Record(one | {"weights": "distilled", "width": 0.125})])
     assert "never trained" in measured.not_comparable([Record(one | {"trained": False})])
     assert "data are synthetic" in measured.not_comparable([Record(one | {"mvtec": False, "synthetic": True})])

@@ -184,6 +184,8 @@ def not_comparable(used: Iterable[Record]) -> str:
         reasons.append("the data are not MVTec AD")
     if not all(r.about["trained"] for r in used):
         reasons.append("the network was never trained")
+    elif any((r.about["backbone"], r.about["weights"], r.about["width"]) != ("vgg19", "imagenet", 1) for r in used):
+        reasons.append("the network is not the paper's")
     if not reasons:
         return ""
     because = " and ".join(reasons)
