@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ import torch
 from dfr_core import bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
-from dfr_core.bench import growth
+from dfr_core.bench import accuracy, growth
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
 from dfr_core.command.bench import add_arguments
+from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
 from dfr_core.methods.flops import cae_flops
@@ -114,3 +116,14 @@ def test_mistakes_are_told(words, message, tmp_path):
     with pytest.raises(DFRError, match=message):
         bench.main(arguments("--out", str(tmp_path / "b"), *words))
     assert not (tmp_path / "b").exists()
+
+
+def test_accuracy_compares_every_variant_on_the_same_images(tmp_path):
+    tiny = replace(edition("quick").settings, image_size=64, steps=2, pca_samples=200)
+    category = edition("quick").category("leather")
+    found = accuracy.compare(category, tiny, torch.device("cpu"))
+    assert set(found) == set(accuracy.ALL)
+    assert all(0 <= metrics[name] <= 1 for metrics in found.values() for name in accuracy.METRICS)
+    rows = [{"category": "leather", "synthetic": True, "seed": seed, **found} for seed in (0, 1)]
+    text = accuracy.table(rows, edition("quick").banner())
+    assert "| mean, synthetic | all |" in text and text.count("| synthetic leather |") == 2
