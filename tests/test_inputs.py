@@ -72,7 +72,8 @@ def test_grey_is_triplicated(form):
 @pytest.mark.parametrize("image", [GREY[0], Image.fromarray(GREY[0]), GREY[:1]])
 def test_one_grey_image(image):
     images, masks = as_labelled((image, MASKS[0]), 256)
-    assert torch.equal(images, torch.from_numpy(GREY[:1])[:, None].expand(-1, 3, -1, -1)) and torch.equal(masks[0], torch.from_numpy(MASKS[0] > 0))
+    assert torch.equal(images, torch.from_numpy(GREY[:1])[:, None].expand(-1, 3, -1, -1))
+    assert torch.equal(masks[0], torch.from_numpy(MASKS[0] > 0))
 
 
 def test_one_pil_image():

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data.listing import Listing, list_images, some_images
-from ..data.notes import Note, tell
+from ..data.decode import EXTENSIONS, KINDS
 from ..errors import DFRError, Setting
 from ..files import replacing
 from ..plotting import FOUND, outline, overlay
@@ -28,8 +27,6 @@ def find_images(places: Iterable[str | Path], out: Path) -> list[Path]:
     Args:
         out: where results go; what lies there is not taken for an image again.
 
-    What else lies in a folder is told.
-
     Raises:
         DFRError: a place is missing, a folder has no images, or ``out`` is one of the folders.
     """
@@ -41,25 +38,17 @@ def find_images(places: Iterable[str | Path], out: Path) -> list[Path]:
             continue
         if place.resolve() == out:
             raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
-        for path in _images_in(place, out):
+        here = [path for path in sorted(place.rglob("*")) if _wanted(path.relative_to(place)) and path.is_file()]
+        here = [path for path in here if out not in path.resolve().parents]
+        if not here:
+            raise DFRError(place, "no images here", f"name images, or a folder with {KINDS} files")
+        for path in here:
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
 
-def _images_in(place: Path, out: Path) -> Sequence[Path]:
-    """The images in a folder and the folders in it; tells what is not taken for one."""
-    listing = list_images(place, "images")
-    inside = [path for path in listing.images if out in path.resolve().parents]
-    listing = Listing(
-        tuple(path for path in listing.images if path not in set(inside)),
-        tuple(path for path in listing.masks if out not in path.resolve().parents),
-        tuple(note for note in listing.passed if out not in note.path.resolve().parents),
-    )
-    some_images(place, listing, "images")
-    tell(listing.unused_masks())
-    if inside:
-        tell([Note(out, "results go there, so what lies in it is not scored")])
-    return listing.images
+def _wanted(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:

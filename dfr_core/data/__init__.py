@@ -10,7 +10,7 @@ One rule stands above all: what is handed over is used, or :mod:`.notes` tells i
 
 from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
 from .arrays import as_images, as_labelled, fingerprint
-from .category import GOOD, Category, Sample
+from .category import GOOD, UNKNOWN, Category, Sample
 from .decode import EXTENSIONS
 from .folders import all_categories, available, is_category, load_category
 from .images import load_images, read_image
@@ -24,6 +24,7 @@ __all__ = [
     "GOOD",
     "OBJECTS",
     "TEXTURES",
+    "UNKNOWN",
     "Category",
     "Sample",
     "Statistics",

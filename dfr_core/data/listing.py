@@ -7,8 +7,11 @@ systems and tools leave behind in every folder, and files that describe it (READ
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from ..errors import DFRError
 from .decode import EXTENSIONS, KINDS
@@ -19,8 +22,9 @@ NORMAL = ("good", "normal", "ok", "nominal", "defect-free", "defect_free")
 TRUTH = ("ground_truth", "groundtruth", "ground-truth", "gt", "masks", "mask", "labels", "label")
 #: What the name of a mask has after that of its image.
 MASK_ENDING = re.compile(r"[-_. ](?:regular_)?(?:mask|gt|ground_?truth|labels?|anno(?:tation)?|seg)s?[-_]?[0-9]*$", re.IGNORECASE)
-#: What `dfr score` writes.
-OUTPUT = re.compile(r".+_(?:map|overlay|segmentation)\.png$", re.IGNORECASE)
+#: What `dfr score` writes, and the text by which its newer pictures say so themselves.
+OUTPUT = re.compile(r"(.+)_(?:map|overlay|segmentation)\.png$", re.IGNORECASE)
+OUTPUT_MARK = "dfr-score-of"
 
 WRITTEN = "by its name a picture that `dfr score` wrote; rename it if it is a photograph or a mask of yours"
 HIDDEN = "hidden (its name begins with a dot)"
@@ -70,6 +74,22 @@ def is_left_behind(path: Path) -> bool:
 def why_not(path: Path) -> str:
     """Why a file is not taken for an image."""
     return _REASONS.get(path.suffix.lower(), "not an image by its name") if path.suffix else "has no ending such as .png in its name"
+
+
+def is_output(path: Path, beside: Sequence[Path]) -> bool:
+    """Whether it is a picture that `dfr score` wrote: by its name, and the image itself or another picture of it beside, or a mark."""
+    match = OUTPUT.match(path.name)
+    if not match:
+        return False
+    stem = match[1].casefold()
+    others = [other for other in beside if other != path and other.suffix.lower() in EXTENSIONS]
+    if any(other.stem.casefold() == stem or ((same := OUTPUT.match(other.name)) and same[1].casefold() == stem) for other in others):
+        return True
+    try:
+        with Image.open(path) as picture:
+            return OUTPUT_MARK in picture.info
+    except Exception:  # whatever Pillow raises at a file that is no image: it is read, and told, where images are
+        return False
 
 
 def natural(path: Path) -> list:
@@ -123,7 +143,7 @@ def list_images(folder: Path, what: str, *, deep: bool = True, inner: str = "", 
                     go(path)
                 else:
                     passed.append(Note(path, inner))
-            elif OUTPUT.match(path.name):
+            elif is_output(path, found):
                 passed.append(Note(path, WRITTEN))
             elif path.suffix.lower() in EXTENSIONS:
                 images.append(path)

@@ -26,7 +26,7 @@ class Note(NamedTuple):
 
 
 def lines(notes: Iterable[Note]) -> list[str]:
-    """One line for each reason and folder: ``FOLDER: 3 x REASON: a.mov, b.mov, c.mov``; a single file is named by its path."""
+    """One line for each reason and folder: ``FOLDER/: 3 entries: REASON: a.mov, b.mov, c.mov``; a single file is named by its path."""
     groups: dict[tuple[Path, str], list[str]] = {}
     for note in notes:
         path = Path(note.path)
@@ -37,7 +37,7 @@ def lines(notes: Iterable[Note]) -> list[str]:
             found.append(f"{folder / names[0]}: {why}")
         else:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            found.append(f"{folder}{os.sep}: {len(names)} files: {why}: {', '.join(names[:SHOWN])}{more}")
+            found.append(f"{folder}{os.sep}: {len(names)} entries: {why}: {', '.join(names[:SHOWN])}{more}")
     return found
 
 
