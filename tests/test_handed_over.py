@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
@@ -84,6 +85,13 @@ def instances() -> np.ndarray:
     return made
 
 
+def once_lossy(values: np.ndarray, quality: int = 75) -> np.ndarray:
+    """What is left of a mask that was saved as JPEG and then as PNG."""
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
 BLACK_LAST = [255, 255, 255, 200, 0, 0, 0, 0, 0]
 # What is in the mask, and as what file; how many px and regions it marks; what is said.
 MASKS: dict[str, tuple[object, str, int, int, str]] = {
@@ -109,14 +117,16 @@ MASKS: dict[str, tuple[object, str, int, int, str]] = {
     "colours with transparency": (colours((255, 0, 0, 255), (0, 9, 0, 255), (1, 1, 1, 255), ground=(0, 0, 0, 0)), "png", 300, 3, ""),
     "white under transparency": (colours(*[(255, 255, 255, 255)] * 3, ground=(255, 255, 255, 0)), "png", 300, 3, ""),
     "black on nothing": (colours(*[(0, 0, 0, 255)] * 3, ground=(255, 255, 255, 0)), "png", 300, 3, ""),
-    "soft edges": (soft(), "png", 300, 3, "soft edges"),
-    "soft edges and labels": (soft((60, 120, 250)), "png", 300, 3, "soft edges"),
+    "soft edges": (soft(), "png", 300, 3, "soft edges, or once"),
+    "soft edges and labels": (soft((60, 120, 250)), "png", 300, 3, "soft edges, or once"),
     "jpeg": (squares(), "jpg", 300, 3, "JPEG mask is not exact"),
     "jpeg of labels": (squares([85, 170, 255]), "jpg", 300, 3, "JPEG mask is not exact"),
     "jpeg of label 10": (squares([10, 10, 10]), "jpg", 300, 3, "JPEG mask is not exact"),
     "lossy webp": (squares(), "webp", 300, 3, "WEBP mask is not exact"),
+    "once a jpeg": (once_lossy(squares()), "png", 300, 3, "once a JPEG"),
+    "labels once a jpeg": (once_lossy(squares([85, 170, 255])), "png", 300, 3, "once a JPEG"),
     "noise only": (noise(2), "png", 0, 0, "noisy"),
-    "noise and defect": (np.where(squares() > 0, 250 + noise(5), noise(3)).astype(np.uint8), "png", 300, 3, "noisy"),
+    "noise and defect": (np.where(squares() > 0, 250 + noise(5), noise(3)).astype(np.uint8), "png", 300, 3, "scattered"),
     "empty": (squares([0, 0, 0]), "png", 0, 0, ""),
     "white ground": (255 - squares(), "png", 4096 - 300, 1, "marks more than 75%"),
     "a dot and a hairline": (np.pad(np.array([[1, 0, 2, 2, 2, 2, 3]], np.uint8), ((30, 33), (20, 37))), "png", 6, 2, ""),
@@ -565,6 +575,7 @@ def test_avif_is_read(tmp_path):
 
 def test_heic_without_a_reader_is_an_error_that_names_it(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])
     picture(tmp_path / "mine/a.jpg")
     (tmp_path / "mine/b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     assert main(["fit", str(tmp_path / "mine"), "--out", str(tmp_path / "m.safetensors"), *SMALL]) == 2

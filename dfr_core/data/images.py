@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -227,7 +226,7 @@ def told(seen: Sequence[Seen]) -> list[Note]:
         notes += [Note(one.path, why) for one in seen if one.white]
     if seen:
         ratios = [math.log(width / height) for width, height in (one.size for one in seen)]
-        usual = statistics.median_low(ratios)
+        usual = sorted(ratios)[(len(ratios) - 1) // 2]
         width, height = seen[ratios.index(usual)].size
         why = f"of another shape than most of the set ({width} x {height}); all are squeezed to one square, so take or cut them alike"
         notes += [Note(one.path, why) for one, ratio in zip(seen, ratios) if abs(ratio - usual) > SHAPE]

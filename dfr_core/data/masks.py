@@ -5,13 +5,13 @@ transparency (but where black was painted on a transparent ground, the black cou
 0. If the colour of index 0 is not black while another index in use has black, a drawing program made the palette, and black
 is the background. So masks of 0/255, 0/1, class numbers, colours, one bit, 16 bit and floats all work.
 
-What is not flat is cut, and that is told:
+That holds for masks that are exact. Of others the faint pixels are background, and that is told: levels up to an eighth of the
+brightest; in each connected piece what is at most half as bright as the brightest of the piece (soft edges are cut in
+the middle); pieces up to a sixth of the brightest of all, or a 64th of white; and everything, if no level is above a 32nd of white. A mask is not exact
 
-* Soft edges: a connected piece of more than eight levels, most of which fill no 2 x 2 pixels, is what a drawing program made; what is
-  at most half as bright as the brightest of its piece is edge, not defect.
-* Noise: in lossy files (JPEG and its like) and where levels jump up and down from pixel to pixel, levels up to an eighth of the
-  brightest are background; of each piece that which is brighter than half of its brightest counts; pieces up to a quarter
-  of the brightest are noise. A mask with no level above a 32nd of white is empty.
+* in a lossy format (JPEG, WebP, HEIC, ...), if it has more than one level;
+* if it has more than eight levels and most of them nowhere fill 2 x 2 pixels: soft edges, or once a JPEG;
+* if its levels jump up and down from pixel to pixel: noise.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .images import check_size, deep_values, has_transparency, to_rgba
 from .listing import image_files
 from .notes import Note, tell
 
-#: Levels of a connected piece that may be labels, whatever their pattern.
+#: As many levels may be labels, whatever their pattern.
 FEW = 8
-#: Lossy formats, and how many levels they may show before they are taken for lossy (some of them can also be lossless).
-LOSSY = {"JPEG": 1, "MPO": 1, "HEIF": 1, "AVIF": 1, "WEBP": FEW, "JPEG2000": FEW}
+#: Formats that are not exact, or need not be.
+LOSSY = ("JPEG", "MPO", "HEIF", "AVIF", "WEBP", "JPEG2000")
 #: Share of a mask that is marked by noise, or by a mask of the wrong way round, and hardly by a defect.
 MUCH, NEARLY_ALL = 0.05, 0.75
 ENOUGH = 64  # marked pixels to judge by
@@ -82,19 +82,11 @@ def look_at_mask(path: PathLike) -> Mask:
     found = decode(path)
     values = _levels(found.image, path)
     levels = np.unique(values)
-    nonzero = len(levels) - int(levels[0] == 0)
     notes = list(found.notes)
-    lossy = nonzero > LOSSY.get(found.format, nonzero)
-    if lossy or (nonzero > 1 and _is_noisy(values)):
-        marked = _without_noise(values)
-        kind = f"a {found.format} mask is not exact (save masks as PNG)" if lossy else "a noisy mask"
-        notes.append(f"{kind}: its faint pixels are taken for background")
-    elif nonzero > FEW:
-        marked = _without_soft_edges(values)
-        if marked.sum() < np.count_nonzero(values):
-            notes.append("has soft edges, cut at half of the brightness of each piece")
-    else:
-        marked = values != 0
+    marked = values != 0
+    if inexact := _why_inexact(values, levels[levels != 0], found.format):
+        marked = _without_faint(values)
+        notes.append(f"{inexact}, so faint pixels are taken for background")
     if marked.mean() > NEARLY_ALL:
         notes.append(f"marks more than {NEARLY_ALL:.0%} of the image as defect; the background is to be black (0)")
     return Mask(marked, tuple(levels.tolist()), found.turned, tuple(notes))
@@ -160,7 +152,7 @@ def _black_is_zero(indices: np.ndarray, brightness: np.ndarray, seen: np.ndarray
     black = np.unique(indices[seen & (brightness == 0)])
     coloured = not (seen & (indices == 0) & (brightness == 0)).any()
     if len(black) == 1 and coloured:
-        return np.where(indices == black[0], 0, indices.astype(np.uint16) + 1)
+        return np.where(indices == black[0], 0, np.where(indices == 0, black[0], indices))  # the two change places
     return indices
 
 
@@ -176,6 +168,17 @@ def _flat_blocks(values: np.ndarray) -> np.ndarray:
         for columns in (slice(None, -1), slice(1, None)):
             flat[rows, columns] |= equal
     return flat
+
+
+def _why_inexact(values: np.ndarray, levels: np.ndarray, kind: str) -> str:
+    """Why a mask of these levels above 0 is not exact; empty if it is."""
+    if len(levels) < 2:
+        return ""
+    if kind in LOSSY:
+        return f"a {kind} mask is not exact (save masks as PNG)"
+    if len(levels) > FEW and 2 * len(np.unique(values[_flat_blocks(values)])) < len(levels):
+        return "has many levels, most of them scattered (soft edges, or once a JPEG)"
+    return "a noisy mask" if _is_noisy(values) else ""
 
 
 def _is_noisy(values: np.ndarray) -> bool:
@@ -197,34 +200,16 @@ def _is_noisy(values: np.ndarray) -> bool:
     return np.count_nonzero(both & marked[1:-1, 1:-1]) > np.count_nonzero(marked) / 12
 
 
-def _without_noise(values: np.ndarray) -> np.ndarray:
+def _without_faint(values: np.ndarray) -> np.ndarray:
     top = values.max()
     white = 65535 if top > 255 else 1 if values.dtype.kind == "f" and top <= 1 else 255
     if top <= white / 32:
         return np.zeros(values.shape, bool)
     pieces, n = ndimage.label(values > top / 8, EIGHT_CONNECTED)
-    brightest = _brightest(values, pieces, n)
-    return (brightest[pieces] > top / 4) & (values > brightest[pieces] / 2) & (pieces > 0)
-
-
-def _without_soft_edges(values: np.ndarray) -> np.ndarray:
-    pieces, n = ndimage.label(values != 0, EIGHT_CONNECTED)
-    levels, place = np.unique(values, return_inverse=True)
-    place = place.reshape(values.shape)
-
-    def counts(where: np.ndarray) -> np.ndarray:
-        """How many different levels each piece has there."""
-        pairs = np.unique(pieces[where].astype(np.int64) * len(levels) + place[where])
-        return np.bincount(pairs // len(levels), minlength=n + 1)
-
-    every = counts(values != 0)
-    soft = (every > FEW) & (2 * counts(_flat_blocks(values)) < every)
-    return (values != 0) & (~soft[pieces] | (values > _brightest(values, pieces, n)[pieces] / 2))
-
-
-def _brightest(values: np.ndarray, pieces: np.ndarray, n: int) -> np.ndarray:
-    """The largest level of each piece, [n + 1]; of no piece (0) it is 0."""
-    return np.concatenate([[0.0], ndimage.maximum(values, pieces, np.arange(1, n + 1))]) if n else np.zeros(1)
+    if n == 0:
+        return pieces > 0
+    brightest = np.concatenate([[0.0], ndimage.maximum(values, pieces, np.arange(1, n + 1))])[pieces]
+    return (pieces > 0) & (brightest > max(top / 6, white / 64)) & (values > brightest / 2)
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
