@@ -6,8 +6,9 @@ transparency (but where black was painted on a transparent ground, the black cou
 is the background. So masks of 0/255, 0/1, class numbers, colours, one bit, 16 bit and floats all work.
 
 That holds for masks that are exact. Of others the faint pixels are background, and that is told: levels up to an eighth of the
-brightest; in each connected piece what is at most half as bright as the brightest of the piece (soft edges are cut in
-the middle); pieces up to a sixth of the brightest of all, or a 64th of white; and everything, if no level is above a 32nd of white. A mask is not exact
+brightest; in each connected piece what is at most half as bright as the brightest of the piece (so soft edges are cut in the
+middle); pieces up to a sixth of the brightest of all, or a 64th of white; and everything, if no level is above a 32nd of white.
+A mask is not exact
 
 * in a lossy format (JPEG, WebP, HEIC, ...), if it has more than one level;
 * if it has more than eight levels and most of them nowhere fill 2 x 2 pixels: soft edges, or once a JPEG;
