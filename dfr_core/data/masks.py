@@ -142,17 +142,11 @@ def _on_transparent(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _indices(image: Image.Image) -> np.ndarray:
     """The indices of a palette picture, changed where needed so that 0 is the background."""
     indices = np.asarray(image.getchannel("P") if image.mode == "PA" else image)
-    if has_transparency(image):
-        rgba = np.asarray(to_rgba(image))
-        return _on_transparent(_black_is_zero(indices, rgba[..., :3].max(axis=2), rgba[..., 3] > 127), rgba[..., 3])
-    return _black_is_zero(indices, np.asarray(image.convert("RGB")).max(axis=2), np.ones(indices.shape, bool))
-
-
-def _black_is_zero(indices: np.ndarray, brightness: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Index 0 for the background: where 0 itself has another colour and exactly one index in use is black, that one."""
-    black = np.unique(indices[seen & (brightness == 0)])
-    coloured = not (seen & (indices == 0) & (brightness == 0)).any()
-    if len(black) == 1 and coloured:
+    alpha = np.asarray(to_rgba(image))[..., 3]
+    if alpha.min() <= 127:  # what is transparent is background, so no colour need be
+        return _on_transparent(indices, alpha)
+    black = np.unique(indices[np.asarray(image.convert("RGB")).max(axis=2) == 0])
+    if len(black) == 1 and black[0] != 0:
         return np.where(indices == black[0], 0, np.where(indices == 0, black[0], indices))  # the two change places
     return indices
 
