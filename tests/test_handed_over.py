@@ -441,15 +441,17 @@ def test_what_is_used_and_said(tmp_path, capsys, kind):
     assert all(words in err for words in case.says), "told on standard error, too"
 
 
-def test_fit_tells_what_is_not_used(tmp_path, capsys):
+@pytest.mark.parametrize("quiet", [0, 1])
+def test_fit_tells_what_is_not_used(tmp_path, capsys, quiet):
     for k in range(2):
         picture(tmp_path / f"mine/{k}.png", k)
     text(tmp_path / "mine/a.mov")
     picture(tmp_path / "mine/more/0.png")
-    assert main(["fit", str(tmp_path / "mine"), "--out", str(tmp_path / "m.safetensors"), *SMALL[:-1]]) == 0
+    assert main(["fit", str(tmp_path / "mine"), "--out", str(tmp_path / "m.safetensors"), *SMALL[:-1], *["--quiet"] * quiet]) == 0
     out, err = capsys.readouterr()
     assert "fitted to 2 images" in out
-    assert "a.mov: a video" in err and "more: not read" in err
+    lines = [line for line in err.splitlines() if "a.mov: a video" in line or "more: not read" in line]
+    assert len(lines) == 2 and all(line.startswith("dfr: ") for line in lines)
 
 
 def evaluated(model: Path, data: Path, capsys: pytest.CaptureFixture) -> tuple[dict, str]:
