@@ -61,12 +61,16 @@ def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:
     return grey
 
 
-def marked(image: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """The image [h, w, 3] with heat where its scores exceed the threshold (full at three times that), and the border drawn."""
+def marked(image: np.ndarray, scores: np.ndarray, threshold: float, width: int | None = None) -> np.ndarray:
+    """The image [h, w, 3] with heat where its scores exceed the threshold (full at three times that), and the border drawn.
+
+    Args:
+        width: of the border in pixels; None: :func:`line_width`.
+    """
     heated = np.empty(image.shape, np.uint8)
     for band in _bands(*scores.shape):
         heated[band] = overlay(image[band], scores[band], threshold, 3 * threshold)
-    return outline(heated, scores > threshold, FOUND, line_width(scores.shape))
+    return outline(heated, scores > threshold, FOUND, width or line_width(scores.shape))
 
 
 def line_width(shape: tuple[int, ...]) -> int:

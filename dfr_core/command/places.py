@@ -20,13 +20,13 @@ MASK_FOLDERS = ("ground_truth", "masks")
 #: What systems leave behind and nobody means.
 LEFT_BEHIND = ("thumbs.db", "desktop.ini")
 #: As many names stand in one line.
-_SHOWN = 5
+_SHOWN = 20
 
 RESULT = "results of an earlier `dfr score`"
 MASK = "masks"
 OTHER = f"not {KINDS}; if one is an image, name the file itself"
 HIDDEN = "hidden"
-TWICE = "links to images that are here already"
+TWICE = "links to what is here already"
 TARGET = "in --out, where the results go"
 #: Passed over without a word.
 LITTER = "litter"
@@ -116,6 +116,7 @@ def _search(place: Path, out: Path, found: Found) -> dict[Path, Path]:
 
     def enter(folder: Path) -> None:
         if _real(folder) in visited:
+            pass_over(folder, TWICE)
             return
         visited.add(_real(folder))
         try:
