@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw, TiffImagePlugin
 
 from dfr_core import data
-from dfr_core.data import Sample, decode, load_category, load_images, load_photographs, read_image, statistics
+from dfr_core.data import Sample, load_category, load_images, load_photographs, masks, read_image, statistics
 from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 
@@ -29,7 +29,7 @@ RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
 
 def read_mask(path: Path, size: int) -> np.ndarray:
     """As :meth:`dfr_core.data.Category.load_test` reads and resizes a mask."""
-    return decode.resize_mask(decode.read_mask(path), size)
+    return masks.resize_mask(masks.read_mask(path), size)
 
 
 def grey_ramp() -> np.ndarray:
@@ -108,10 +108,11 @@ def test_sixteen_bit_big_endian(tmp_path):
     assert np.array_equal(image[..., 2], grey_ramp())
 
 
-def test_dark_sixteen_bit_stays_dark(tmp_path):
-    """The scale comes from the kind of file, so two images of one camera stay comparable."""
-    dark = np.full((16, 16), 255, np.uint16)
-    assert read_image(save(tmp_path / "a.png", dark), 16).max() == 1
+def test_dark_sixteen_bit_stays_dark_among_others(tmp_path):
+    """The scale is that of the set, so two images of one camera stay comparable."""
+    dark, bright = np.full((16, 16), 255, np.uint16), np.full((16, 16), 65535, np.uint16)
+    images = load_images([save(tmp_path / "a.png", dark), save(tmp_path / "b.png", bright)], 16)
+    assert images[0].max() == 1 and images[1].min() == 255
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1, 1.0), (257, 1.0)])
@@ -259,7 +260,7 @@ def test_masks_of_every_range(tmp_path_factory, bits, kind):
 
 def test_soft_edges_and_labels(tmp_path):
     soft = np.array([[0, 100], [200, 255]], np.uint8)
-    assert np.array_equal(read_mask(save(tmp_path / "soft.png", soft), 2), [[False, False], [True, True]])
+    assert np.array_equal(read_mask(save(tmp_path / "soft.png", soft), 2), [[False, True], [True, True]])  # so few may be labels
     labels = np.array([[0, 1], [2, 9]], np.uint8)
     assert np.array_equal(read_mask(save(tmp_path / "labels.png", labels), 2), [[False, True], [True, True]])
 
@@ -548,7 +549,7 @@ def remove_images(folder: Path) -> None:
 
 def _only_text(f: Path) -> None:
     remove_images(f / "train" / "good")
-    write(f / "train" / "good" / "a.heic", b"x")
+    write(f / "train" / "good" / "a.mov", b"x")
 
 
 def _loose(f: Path) -> None:
@@ -571,13 +572,11 @@ def _only_text_in_defect(f: Path) -> None:
 # What is done to a faultless category, what of it the message must name, and what it must say.
 BAD_CATEGORIES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no training images": (lambda f: remove_images(f / "train" / "good"), "train/good", "no images here"),
-    "training images of another kind": (_only_text, "a.heic", "no images here"),
+    "training images of another kind": (_only_text, "a.mov", "no images here"),
     "no train/good": (lambda f: (f / "train" / "good").rename(f / "train" / "fine"), "train/good", "no such folder"),
     "image outside a defect's folder": (_loose, "test/loose.png", "directly in 'test'"),
     "test is a file": (_test_is_a_file, "leather/test", "not a folder"),
     "only text in a defect's folder": (_only_text_in_defect, "test/fold", "only a.txt"),
-    "no mask": (lambda f: (f / "ground_truth/cut/001_mask.png").unlink(), "test/cut/001.png", "has no mask"),
-    "no masks at all": (lambda f: (f / "ground_truth").rename(f / "truth"), "test/cut/000.png", "has no mask"),
     "mask without image": (lambda f: (f / "test/cut/001.png").unlink(), "ground_truth/cut/001_mask.png", "no test image"),
     "masks without a defect's folder": (_orphan_folder, "ground_truth/fold/000_mask.png", "no test image"),
     "two masks": (lambda f: save(f / "ground_truth/cut/000.png", make_mask()), "ground_truth/cut/000_mask.png", "second mask"),
@@ -631,6 +630,8 @@ def hide_test(f: Path) -> None:
 
 
 BAD_TEST_SETS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no mask": (lambda f: (f / "ground_truth/cut/001_mask.png").unlink(), "test/cut/001.png", "has no mask"),
+    "no masks at all": (lambda f: (f / "ground_truth").rename(f / "truth"), "test/cut/000.png", "has no mask .nor have 3 others"),
     "wrong mask size": (spoil_mask_size, "ground_truth/glue/001_mask.png", "wrong mask size 24 x 24.* is 12 x 12"),
     "good image with a defect's mask": (spoil_good, "ground_truth/good/000_mask.png", "among the good images"),
     "damaged test image": (lambda f: cut_short(f / "test/glue/000.png"), "test/glue/000.png", "cut short"),
@@ -656,16 +657,21 @@ def test_damaged_training_image_is_named(tmp_path):
         load_category(tmp_path, "leather").load_train(8)
 
 
-def test_mask_with_the_wrong_size_only_after_turning(tmp_path):
-    """Sizes are compared as a person sees them: after the camera's rotation."""
+def test_mask_of_a_turned_image(tmp_path, caplog):
+    """A mask is drawn on the picture as a person sees it, or on the stored pixels if its size says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
     image = save(tmp_path / "a.png", Image.new("RGB", (8, 4)), exif=exif)
     right = save(tmp_path / "r.png", Image.new("L", (4, 8), 255))
-    wrong = save(tmp_path / "w.png", Image.new("L", (8, 4), 255))
+    stored = np.zeros((4, 8), np.uint8)
+    stored[:2, :4] = 255  # top left of the stored pixels is top right of the picture
+    wrong = save(tmp_path / "w.png", np.zeros((4, 4), np.uint8))
     category = data.Category("a", (), (Sample(image, right, "cut"),))
-    assert category.load_test(4)[1].all()
-    with pytest.raises(DFRError, match="wrong mask size 8 x 4, .* is 4 x 8"):
+    assert category.load_test(4)[1].all() and "r.png: drawn" not in caplog.text
+    turned = data.Category("a", (), (Sample(image, save(tmp_path / "s.png", stored), "cut"),)).load_test(4)[1][0]
+    assert turned[:2, 2:].all() and turned.sum() == 4
+    assert "s.png: drawn on the stored pixels" in caplog.text
+    with pytest.raises(DFRError, match="wrong mask size 4 x 4, .* is 4 x 8"):
         data.Category("a", (), (Sample(image, wrong, "cut"),)).load_test(4)
 
 
@@ -676,7 +682,7 @@ def _clear(folder: Path) -> None:
 
 BAD_PHOTOGRAPHS: dict[str, tuple[Callable[[Path], object], dict, str, str]] = {
     "no images": (_clear, {}, "mine", "no images here"),
-    "only other files": (lambda f: _clear(f) or write(f / "a.heic", b"x"), {}, "a.heic", "no images here"),
+    "only other files": (lambda f: _clear(f) or write(f / "a.mov", b"x"), {}, "a.mov", "no images here"),
     "empty folder normal": (lambda f: (f / "normal").mkdir(), {}, "mine/normal", "no images here"),
     "no such test folder": (lambda f: None, {"test": "nowhere"}, "nowhere", "no such folder"),
     "no such masks folder": (lambda f: None, {"masks": "nowhere"}, "nowhere", "no such folder"),

@@ -54,6 +54,38 @@ def test_one_image_without_n(image):
     assert torch.equal(as_images(image, 256), EXPECTED[:1])
 
 
+GREY = PICTURES[..., 0]
+GREYS = {
+    "NHW": GREY,
+    "NHW1": GREY[..., None],
+    "N1HW": torch.from_numpy(GREY)[:, None],
+    "list of HW": list(GREY),
+    "PIL images": [Image.fromarray(picture) for picture in GREY],
+}
+
+
+@pytest.mark.parametrize("form", GREYS)
+def test_grey_is_triplicated(form):
+    assert torch.equal(as_images(GREYS[form], 256), torch.from_numpy(GREY)[:, None].expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize("image", [GREY[0], Image.fromarray(GREY[0]), GREY[:1]])
+def test_one_grey_image(image):
+    images, masks = as_labelled((image, MASKS[0]), 256)
+    assert torch.equal(images, torch.from_numpy(GREY[:1])[:, None].expand(-1, 3, -1, -1))
+    assert torch.equal(masks[0], torch.from_numpy(MASKS[0] > 0))
+
+
+def test_one_pil_image():
+    assert torch.equal(as_images(Image.fromarray(PICTURES[0]), 256), EXPECTED[:1])
+    assert as_images(Image.new("RGBA", (4, 4)), 256).min() == 255, "transparency is laid on white"
+
+
+def test_three_grey_images_are_told_from_one_in_colour(caplog):
+    assert as_images(np.zeros((3, 6, 8), np.uint8), 256).shape == (1, 3, 6, 8)
+    assert "one colour image; give three grey ones as [3, 1, H, W]" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
@@ -80,13 +112,14 @@ BAD_IMAGES = {
     "nothing": ([], "the list is empty"),
     "number": (3, "cannot use a int"),
     "none": (None, "cannot use a NoneType"),
-    "floats": (PICTURES / 255, "dtype torch.float64 is not uint8"),
+    "floats": (PICTURES / 255, r"dtype torch.float64 is not uint8.*np.rint\(images \* 255\).astype\(np.uint8\)"),
+    "floats to 255": (PICTURES.astype(np.float32), r"np.rint\(images\).astype\(np.uint8\)"),
+    "folder in a list": (["."], "folder in a list"),
     "signed": (PICTURES.astype(np.int64), "is not uint8"),
     "16 bit": (PICTURES.astype(np.uint16), "is not uint8"),
     "objects": (np.array([object()]), "images: .*object"),
     "words": (np.array(["a"]), "images: "),
-    "grey": (PICTURES[..., 0], "shape .* is not"),
-    "flat": (PICTURES[0, 0], "shape .* is not"),
+    "flat": (PICTURES[0, 0, 0], "shape .* is not"),
     "rgba": (np.zeros((2, 6, 8, 4), np.uint8), "shape .* is not"),
     "no images": (PICTURES[:0], "shape .* is not"),
     "no pixels": (PICTURES[:, :0], "shape .* is not"),

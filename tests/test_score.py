@@ -23,7 +23,6 @@ from dfr_core.command import pictures as drawn
 from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, at_size, grey16, line_width, marked, write_pictures
 from dfr_core.command.places import find_images
 from dfr_core.command.results import NAME_BYTES, mark_in, mark_of, occupied, output_names
-from dfr_core.data.decode import EXTENSIONS
 
 SMALL = ["--layers", "1:3", "--width", "0.05", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
 
@@ -121,34 +120,36 @@ ROWS = [
     Row("an image twice", a("a.png"), ("a.png", "./a.png"), ("a.png",)),
     Row("a folder twice", a("in/a.png"), ("in", "in/"), ("in/a.png",)),
     Row("texts among images", several(a("in/a.png"), write("in/list.txt"), write("in/b.json")), ("in",), ("in/a.png",),
-        ("in: passed over 2 (not png, jpg", "name the file itself): b.json, list.txt")),
+        ("in/: 2 entries: an annotation or a text, which is not read",)),
     Row("many other files", several(a("in/a.png"), *(write(f"in/{k}.xyz") for k in range(30))), ("in",), ("in/a.png",),
-        ("passed over 30 (", "27.xyz, ...")),
+        ("in/: 30 entries: not an image by its name: ",)),
     Row("what systems leave", several(a("in/a.png"), write("in/Thumbs.db"), write("in/.DS_Store"), write("in/._a.png")), ("in",),
         ("in/a.png",)),
     Row("hidden images", several(a("in/a.png", "in/.b.png", "in/.git/c.png")), ("in",), ("in/a.png",),
-        ("in: passed over 2 (hidden): .b.png, .git/",)),
+        ("in/.b.png: hidden",)),
     Row("a data set with masks", a("d/test/cut/0.png", "d/ground_truth/cut/0_mask.png"), ("d",), ("d/test/cut/0.png",),
-        ("d: passed over 1 (masks): ground_truth/",)),
+        ("d/ground_truth: a folder of masks by its name",)),
     Row("the folder of masks itself", a("d/ground_truth/cut/0_mask.png"), ("d/ground_truth",), ("d/ground_truth/cut/0_mask.png",)),
     Row("masks beside images", a("in/a.png", "in/a_mask.png", "in/lone_mask.png"), ("in",), ("in/a.png", "in/lone_mask.png"),
-        ("in: passed over 1 (masks): a_mask.png",)),
-    Row("results without a mark", a("in/a.png", "in/a_map.png", "in/a_overlay.png", "in/b_map.png"), ("in",), ("in/a.png", "in/b_map.png"),
-        ("in: passed over 2 (results of an earlier `dfr score`): a_map.png, a_overlay.png",)),
+        ("in/a_mask.png: a mask by its name",)),
+    Row("results without a mark", a("in/a.png", "in/a_map.png", "in/b_map.png"), ("in",), ("in/a.png", "in/b_map.png"),
+        ("in/a_map.png: by its name a picture that `dfr score` wrote",)),
     Row("a result named itself", a("a_map.png", "a_overlay.png"), ("a_map.png",), ("a_map.png",)),
     Row("the results' folder in the folder", a("a.png", "out/b.png"), (".", ), ("a.png",),
-        (".: passed over 1 (in --out, where the results go): out/",)),
+        ("out: where the results go, so it is not searched",)),
     Row("a linked folder", several(a("real/a.png"), link("in/there", "real")), ("in",), ("in/there/a.png",)),
-    Row("links in a circle", several(a("in/a.png"), link("in/back", "in")), ("in",), ("in/a.png",), ("in: passed over 1 (links to what is here already): back/",)),
+    Row("links in a circle", several(a("in/a.png"), link("in/back", "in")), ("in",), ("in/a.png",),
+        ("in/back: a link to in, whose images are read already",)),
     Row("a link to an image", several(a("real/a.png"), link("in/b.png", "real/a.png")), ("in",), ("in/b.png",)),
     Row("a link to an image beside it", several(a("in/a.png"), link("in/b.png", "in/a.png")), ("in",), ("in/a.png",),
-        ("in: passed over 1 (links to what is here already): b.png",)),
+        ("in/b.png: the same file as in/a.png, which is scored already",)),
     Row("a link that leads nowhere", several(a("in/a.png"), link("in/b.png", "gone.png")), ("in",), ("in/a.png",),
         ("in/b.png: no such image",), 1),
     Row("a link to itself", several(a("in/a.png"), link("in/b.png", "in/b.png")), ("in",), ("in/a.png",), ("in/b.png: ",), 1),
-    Row("a folder of results only", a("in/a_map.png", "in/a_overlay.png"), ("in",), (), ("in: no images here (passed over 2 (results",), 2),
+    Row("a folder of results only", a("in/a_map.png", "in/a_overlay.png"), ("in",), (),
+        ("in: no images here (images to score), only 2 entries: by its name a picture that `dfr score` wrote",), 2),
     Row("an empty folder after an image", several(a("a.png"), lambda: Path("in").mkdir()), ("a.png", "in"), (),
-        ("in: no images here; name",), 2),
+        ("in: no images here (images to score); put",), 2),
     Row("a folder that is named as an image", a("in/x.png/a.png"), ("in",), ("in/x.png/a.png",)),
     Row("a pipe", lambda: os.mkfifo("p.png"), ("p.png",), (), ("p.png: is not a regular file",), 2),
     Row("a name that no file can have", a("a.png"), ("a.png", "n" * 300 + ".png"), (), ("no such image",), 2),
@@ -171,7 +172,7 @@ def test_everything_is_scored_or_named(row, score, tmp_path):
         assert said[-1].startswith("dfr: error: ") and [line["file"] for line in lines if "error" in line]
 
 
-def test_a_folder_that_cannot_be_read_is_a_failure(score, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_told_before_the_start(score, monkeypatch):
     photograph(Path("in/a.png"))
     photograph(Path("in/locked/b.png"))
     listed = Path.iterdir
@@ -183,8 +184,28 @@ def test_a_folder_that_cannot_be_read_is_a_failure(score, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", iterdir)  # root may read every folder
     code, lines, said = score("in")
-    assert code == 1 and len(lines) == 1
+    assert code == 2 and not lines
     assert said == ["dfr: error: in/locked: cannot be read (Permission denied); check the folder's permissions"]
+
+
+def test_what_is_said_of_a_set_comes_before_the_failures(score):
+    photograph(Path("in/a.png"), size=(40, 80))
+    photograph(Path("in/b.png"), size=(40, 80))
+    photograph(Path("in/c.png"), size=(80, 40))
+    Path("in/d.png").write_text("no image")
+    code, lines, said = score("in")
+    assert code == 1 and len(lines) == 4 and len(said) == 2
+    assert said[0].startswith("dfr: in/c.png: of another shape than most") and said[1].startswith("dfr: error: in/d.png: ")
+
+
+def test_grey_levels_of_more_than_8_bit_have_one_white(score, model):
+    """A dark picture among brighter ones stays dark, in whatever order, as where the set is read at once."""
+    for name, level in (("a", 900), ("b", 60000)):
+        Image.fromarray(np.full((64, 64), level, np.uint16)).save(f"{name}.png")
+    detector = DFR.load(model)
+    for names in (["a.png", "b.png"], ["b.png", "a.png"]):
+        scores = {line["file"]: line["image_score"] for line in score(*names)[1]}
+        assert [scores[name] for name in names] == detector.image_score(names).tolist()
 
 
 # -------------------------------------------------------------------------------------- what is written
@@ -346,10 +367,11 @@ def test_results_are_no_photographs(score):
     score("in", out="in/results")
     for result in Path("in/results").iterdir():
         shutil.move(result, "in")
+    Path("in/results").rmdir()
     Path("in/a_overlay.png").rename("in/renamed_overlay.png")
     _, lines, said = score("in")
     assert [line["file"] for line in lines] == ["in/a.png"]
-    assert said == ["dfr: in: passed over 3 (results of an earlier `dfr score`): a_map.png, a_segmentation.png, renamed_overlay.png"]
+    assert len(said) == 1 and "in/: 3 entries: by its name a picture that `dfr score` wrote" in said[0]
 
 
 def test_a_mark_tells_no_place(score, tmp_path):
@@ -407,8 +429,8 @@ def test_names_never_collide(images, taken):
 def test_what_is_found(tmp_path, monkeypatch):
     touch(tmp_path, "in/b.png", "in/a.JPG", "in/deep/c.tif", "in/.hidden.png", "in/.git/d.png", "in/note.txt", "in/results/a_map.png")
     monkeypatch.chdir(tmp_path)
-    found = find_images(["in/b.png", "in", "in/deep"], tmp_path / "in/results")
-    assert found.images == [Path("in/b.png"), Path("in/a.JPG"), Path("in/deep/c.tif")], "each once, and no earlier results"
+    found, _ = find_images(["in/b.png", "in", "in/deep"], tmp_path / "in/results")
+    assert found == [Path("in/b.png"), Path("in/a.JPG"), Path("in/deep/c.tif")], "each once, and no earlier results"
     with pytest.raises(DFRError, match=r"gone.png: no such image"):
         find_images(["gone.png"], tmp_path)
     with pytest.raises(DFRError, match="out: in is the folder of the images"):
@@ -416,7 +438,7 @@ def test_what_is_found(tmp_path, monkeypatch):
 
 
 def test_no_out_folder_yet_is_free(tmp_path):
-    assert not occupied(tmp_path / "none")("a", Path("a.png")) and ".png" in EXTENSIONS
+    assert not occupied(tmp_path / "none")("a", Path("a.png"))
 
 
 @given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=50), st.floats(2.0**-20, 2.0**20, width=32))

@@ -120,17 +120,16 @@ def quiet_argument(parser: argparse.ArgumentParser) -> None:
 
 def chosen_data(args: argparse.Namespace) -> Category:
     """The category or the photographs that DATA names."""
-    from ..data import EXTENSIONS, GOOD, available, load_category, load_photographs
+    from ..data import available, is_category, is_photographs, load_category, load_photographs
 
     root = Path(args.data)
     names = available(root)
     test, masks = getattr(args, "test", None), getattr(args, "masks", None)  # of `dfr evaluate` only
-    if args.category is not None or (root / "train" / GOOD).is_dir():
+    if args.category is not None or is_category(root):
         if test or masks:
             raise DFRError("", "--test and --masks are for photographs", "a category has its own")
         return load_category(root, args.category)
-    photographs = (root / "normal").is_dir() or any(path.suffix.lower() in EXTENSIONS for path in root.iterdir())
-    if names and not photographs:
+    if names and not is_photographs(root):
         raise DFRError(root, "holds categories", f"name one of them with --category: {', '.join(names)}")
     return load_photographs(root, test, masks)
 

@@ -1,74 +1,39 @@
 """Which images `dfr score` is to look at: those that are named, and those in the folders that are named.
 
-In a folder, what is no photograph is told apart and said: masks, results of an earlier `dfr score`, files of other kinds,
-hidden ones. A file that is named itself is taken as it is, whatever its name.
+:mod:`dfr_core.data.listing` says what in a folder is an image and what is not. A file that is named itself is taken as it is,
+whatever its name.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.decode import EXTENSIONS, KINDS
+from ..data.listing import list_images, some_images
+from ..data.notes import Note
 from ..errors import DFRError, Setting
-from .results import is_result
 
-#: Folders of masks, as MVTec AD and one's own photographs have them (:mod:`dfr_core.data.folders`).
-MASK_FOLDERS = ("ground_truth", "masks")
-#: What systems leave behind and nobody means.
-LEFT_BEHIND = ("thumbs.db", "desktop.ini")
-#: As many names stand in one line.
-_SHOWN = 20
-
-RESULT = "results of an earlier `dfr score`"
-MASK = "masks"
-OTHER = f"not {KINDS}; if one is an image, name the file itself"
-HIDDEN = "hidden"
-TWICE = "links to what is here already"
-TARGET = "in --out, where the results go"
-#: Passed over without a word.
-LITTER = "litter"
+WHAT = "images to score"
+TARGET = "where the results go, so it is not searched for images"
 
 
-@dataclass
-class Found:
-    """The images to score, and what was passed over.
-
-    Attributes:
-        images: each once, in order.
-        passed: (place, reason) -> what was passed over there, by its path within the place.
-        closed: folders that cannot be looked into.
-    """
-
-    images: list[Path] = field(default_factory=list)
-    passed: dict[tuple[Path, str], list[str]] = field(default_factory=dict)
-    closed: list[DFRError] = field(default_factory=list)
-
-    def notes(self, of: Path | None = None) -> list[str]:
-        """A line for each place and reason (``of``: of one place only): how many files, the first of their names, why."""
-        lines = []
-        for (place, reason), names in self.passed.items():
-            if of is None or place == of:
-                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-                lines.append(f"{place}: passed over {len(names)} ({reason}): {shown}")
-        return lines
-
-
-def find_images(places: Iterable[str | Path], out: Path) -> Found:
-    """The images that files and folders (with the folders in them, also linked ones) name.
+def find_images(places: Iterable[str | Path], out: Path) -> tuple[list[Path], list[Note]]:
+    """The images that files and folders (with the folders in them, also linked ones) name, each once and in order.
 
     Args:
         out: where results go; what lies there is not taken for an image again.
 
+    Returns:
+        the images, and what was passed over.
+
     Raises:
-        DFRError: places that are missing (all of them are named) or are no files, a folder that has no images, or ``out`` is one
-            of the folders.
+        DFRError: places that are missing (all of them are named) or are no files, a folder that has no images or cannot be
+            read, or ``out`` is one of the folders.
     """
     wanted = [Path(place) for place in places]
     _check_places(wanted)
-    found = Found()
+    passed: list[Note] = []
     images: dict[Path, Path] = {}  # by where they really are
     for place in wanted:
         if not place.is_dir():
@@ -76,16 +41,11 @@ def find_images(places: Iterable[str | Path], out: Path) -> Found:
             continue
         if _real(place) == _real(out):
             raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
-        here = _search(place, _real(out), found)
-        if not here:
-            if found.closed:
-                raise found.closed[-1]
-            notes = "; ".join(line.removeprefix(f"{place}: ") for line in found.notes(place))
-            raise DFRError(place, f"no images here{f' ({notes})' if notes else ''}", f"name images, or a folder with {KINDS} files")
+        here, notes = _search(place, out)
+        passed += notes
         for real, path in here.items():
             images.setdefault(real, path)
-    found.images = list(images.values())
-    return found
+    return list(images.values()), list(dict.fromkeys(passed))
 
 
 def _check_places(places: Iterable[Path]) -> None:
@@ -104,62 +64,24 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _search(place: Path, out: Path, found: Found) -> dict[Path, Path]:
-    """The images in a folder and the folders in it, by where they really are; what is passed over goes into ``found``."""
-    visited: set[Path] = set()  # a link may lead back to a folder above it
+def _search(place: Path, out: Path) -> tuple[dict[Path, Path], list[Note]]:
+    """The images in a folder, by where they really are, and what is passed over there."""
+    listing = list_images(place, WHAT)
+
+    results = _real(out)
+
+    def in_results(path: Path) -> bool:
+        return results in (_real(path), *_real(path).parents)
+
+    found = [path for path in listing.images if not in_results(path)]
+    if not found:
+        some_images(place, listing, WHAT)
+        raise DFRError(place, "no images here, but in --out", "name another folder for the results")
+    passed = [note for note in listing.unused_masks() if not in_results(note.path)]
+    if len(found) < len(listing.images) or len(passed) < len(listing.unused_masks()):
+        passed.append(Note(out, TARGET))
     images: dict[Path, Path] = {}
-
-    def pass_over(path: Path, reason: str) -> None:
-        if reason != LITTER:
-            name = str(path.relative_to(place)) + ("/" if path.is_dir() else "")
-            found.passed.setdefault((place, reason), []).append(name)
-
-    def enter(folder: Path) -> None:
-        if _real(folder) in visited:
-            pass_over(folder, TWICE)
-            return
-        visited.add(_real(folder))
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError as error:
-            found.closed.append(DFRError(folder, f"cannot be read ({error.strerror or error})", "check the folder's permissions"))
-            return
-        names = {entry.name for entry in entries}
-        for entry in entries:
-            folder_here = entry.is_dir()
-            if reason := _why_not_enter(entry, out) if folder_here else _why_not_take(entry, names):
-                pass_over(entry, reason)
-            elif folder_here:
-                enter(entry)
-            elif _real(entry) in images:
-                pass_over(entry, TWICE)
-            else:
-                images[_real(entry)] = entry
-
-    enter(place)
-    return images
-
-
-def _why_not_enter(folder: Path, out: Path) -> str:
-    if folder.name == "__MACOSX":
-        return LITTER
-    if _real(folder) == out:
-        return TARGET
-    if folder.name.startswith("."):
-        return HIDDEN
-    return MASK if folder.name in MASK_FOLDERS else ""
-
-
-def _why_not_take(path: Path, beside: set[str]) -> str:
-    """Why a file in a folder is no photograph to score; empty if it is one."""
-    name, image = path.name, path.suffix.lower() in EXTENSIONS
-    if name.lower() in LEFT_BEHIND or name.startswith("._") or (name.startswith(".") and not image):
-        return LITTER
-    if name.startswith("."):
-        return HIDDEN
-    if not image:
-        return OTHER
-    if is_result(path, beside):
-        return RESULT
-    whole = path.stem.removesuffix("_mask")
-    return MASK if whole != path.stem and any(f"{whole}{suffix}" in beside for suffix in EXTENSIONS) else ""
+    for path in found:
+        if (first := images.setdefault(_real(path), path)) != path:
+            passed.append(Note(path, f"the same file as {first}, which is scored already"))
+    return images, passed

@@ -14,10 +14,10 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ..data.listing import OUTPUT_MARK
+
 #: What is written of each image.
 PICTURES = ("map", "overlay", "segmentation")
-#: The name of the text in a PNG file.
-MARK = "dfr-score-of"
 #: What a file name may have in bytes on today's disks, less the longest ending.
 NAME_BYTES = 255 - len("_segmentation.png")
 
@@ -35,7 +35,7 @@ def mark_of(image: Path) -> str:
 def marked_as(image: Path) -> PngInfo:
     """The text that says whose result a picture is, for Pillow."""
     text = PngInfo()
-    text.add_text(MARK, mark_of(image))
+    text.add_text(OUTPUT_MARK, mark_of(image))
     return text
 
 
@@ -43,22 +43,9 @@ def mark_in(path: Path) -> str | None:
     """The :func:`mark_of` the image whose result a file is; None for any other file. No pixel is read."""
     try:
         with Image.open(path) as picture:
-            return picture.info.get(MARK)
+            return picture.info.get(OUTPUT_MARK)
     except Exception:  # whatever Pillow raises at a file that is no image: not ours
         return None
-
-
-def is_result(path: Path, beside: set[str]) -> bool:
-    """Whether a file is a picture of an earlier `dfr score`, also of one that did not mark them yet.
-
-    Args:
-        beside: the names in its folder; a ``NAME_map.png`` that has an overlay or a segmentation of its name beside it is one.
-    """
-    stem, _, ending = path.stem.rpartition("_")
-    if path.suffix != ".png" or ending not in PICTURES or not stem:
-        return False
-    others = {f"{stem}_{picture}.png" for picture in PICTURES} - {path.name}
-    return bool(others & beside) or mark_in(path) is not None
 
 
 def occupied(out: Path) -> Callable[[str, Path], bool]:

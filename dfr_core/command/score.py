@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from ..data.images import Photograph
     from ..methods.base import Detector
 
 WORDS = "map the anomalies of images"
@@ -49,8 +50,6 @@ PARTLY, NOTHING = 1, 2
 #: Pixels of photographs that are held at a time, beyond the first.
 PIXELS = 50_000_000
 
-log = logging.getLogger("dfr")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `dfr score`."""
@@ -65,48 +64,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `dfr score`."""
+    from ..data.images import Seen, told
+    from ..data.notes import tell
     from .places import find_images
     from .results import occupied, output_names
 
     out = Path(args.out)
     check_folder("out", out)
-    found = find_images(args.images, out)
-    names = dict(zip(found.images, output_names(found.images, occupied(out)), strict=True))
+    paths, passed = find_images(args.images, out)
+    names = dict(zip(paths, output_names(paths, occupied(out)), strict=True))
     detector = chosen_model(args)
     detector.threshold(args.fpr)  # a mistake in it is told before the notes
-    for line in found.notes():
-        log.warning("%s", line)
-    failures, scored = [*found.closed], 0
+    tell(passed)
+    failures: list[DFRError] = []
+    seen: list[Seen] = []
     try:
-        for batch in _batches(found.images, detector.extractor.batch):
-            pictures = [(path, read) for path, read in batch if not isinstance(read, DFRError)]
-            maps = iter(_maps(detector, [picture for _, picture in pictures]))
+        for batch in _batches(paths, detector.extractor.batch):
+            maps = iter(_maps(detector, [read.picture for _, read in batch if not isinstance(read, DFRError)]))
             for path, read in batch:
                 if isinstance(read, DFRError):
-                    if len(names) == 1 and not failures:
+                    if len(paths) == 1:
                         raise read
                     failures.append(read)
                     line = {"file": str(path), "error": str(read)}
                 else:
-                    line = _scored(args, out, names[path], path, read, next(maps), detector)
-                    scored += 1
+                    line = _scored(args, out, names[path], path, read.picture, next(maps), detector)
+                    seen.append(Seen(path, read.picture.size, read.white, read.turned, read.notes))
                 print(json.dumps(line), flush=True)
     finally:  # also when the disk is full in the middle
+        tell(told(seen))
         _list(failures)
-    return 0 if not failures else PARTLY if scored else NOTHING
+    return 0 if not failures else PARTLY if seen else NOTHING
 
 
-def _batches(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, Image.Image | DFRError]]]:
+def _batches(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, Photograph | DFRError]]]:
     """The photographs, or why one cannot be read, in batches of few enough images and pixels."""
-    from ..data.decode import read_picture
+    from ..data.images import read_photograph
 
-    batch: list[tuple[Path, Image.Image | DFRError]] = []
+    white = _white(paths)
+    batch: list[tuple[Path, Photograph | DFRError]] = []
     pixels = 0
     for path in paths:
         try:
-            picture = read_picture(path)
-            pixels += picture.width * picture.height
-            batch.append((path, picture))
+            photograph = read_photograph(path, white)
+            pixels += photograph.picture.width * photograph.picture.height
+            batch.append((path, photograph))
         except DFRError as error:
             batch.append((path, error))
         if len(batch) == most or pixels > PIXELS:
@@ -116,13 +118,28 @@ def _batches(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, Imag
         yield batch
 
 
+def _white(paths: Sequence[Path]) -> int | None:
+    """White of the images of more than 8 bit, one for all of them, as where a set is read at once (:mod:`dfr_core.data.images`)."""
+    from PIL import Image
+
+    from ..data.images import read_photograph
+
+    found = []
+    for path in paths:
+        with suppress(Exception):  # what cannot be read is told in its turn
+            with Image.open(path) as picture:
+                deep = picture.mode.startswith(("I", "F"))
+            found += [read_photograph(path).white or 0] if deep else []
+    return max(found, default=None)
+
+
 def _maps(detector: Detector, pictures: Sequence[Image.Image]) -> np.ndarray | list:
     """The anomaly maps at the model's size: float32 [N, h, w]."""
     if not pictures:
         return []
     import torch
 
-    from ..data.decode import resize_picture, to_tensor
+    from ..data.images import resize_picture, to_tensor
 
     size = detector.settings.image_size
     return detector.anomaly_tensor(torch.stack([to_tensor(resize_picture(picture, size)) for picture in pictures])).cpu().numpy()
@@ -134,7 +151,7 @@ def _scored(
     """Write the pictures of an image; what is said of it."""
     import numpy as np
 
-    from ..data.decode import resize_picture
+    from ..data.images import resize_picture
     from .pictures import GREY_THRESHOLD, WHITE, at_size, write_pictures
 
     score, highest, threshold = float(scores.max()), detector.threshold(0), detector.threshold(args.fpr)

@@ -1,14 +1,22 @@
 """Images, masks and data sets (Sections IV-A1 and IV-A4, Table VII): what the other rooms use of it.
 
-:mod:`.decode` reads a file, :mod:`.folders` knows which files belong together, :mod:`.arrays` takes what Python callers
-hand over, :mod:`.statistics` counts Table VII, :mod:`.fetch` unpacks MVTec AD, :mod:`.synthetic` draws categories like it.
+:mod:`.decode` opens a file; :mod:`.images` and :mod:`.masks` say what is in it. :mod:`.listing` says what lies in a folder and
+:mod:`.pairs` which mask is for which image; :mod:`.folders` (MVTec AD's layout) and :mod:`.photographs` make a :class:`Category` of it.
+:mod:`.arrays` takes what Python callers hand over, :mod:`.statistics` counts Table VII, :mod:`.fetch` unpacks MVTec AD,
+:mod:`.synthetic` draws categories like it.
+
+One rule stands above all: what is handed over is used, or :mod:`.notes` tells in one line why not.
 """
 
 from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
 from .arrays import as_images, as_labelled, fingerprint
-from .decode import EXTENSIONS, load_images, read_image, read_mask
-from .folders import GOOD, Category, Sample, all_categories, available, load_category, load_photographs
-from .statistics import Statistics, statistics
+from .category import GOOD, UNKNOWN, Category, Sample
+from .decode import EXTENSIONS
+from .folders import all_categories, available, is_category, load_category
+from .images import load_images, read_image
+from .masks import read_mask
+from .photographs import is_photographs, load_photographs
+from .statistics import Statistics, statistics, survey
 
 __all__ = [
     "CATEGORIES",
@@ -16,6 +24,7 @@ __all__ = [
     "GOOD",
     "OBJECTS",
     "TEXTURES",
+    "UNKNOWN",
     "Category",
     "Sample",
     "Statistics",
@@ -24,10 +33,13 @@ __all__ = [
     "as_labelled",
     "available",
     "fingerprint",
+    "is_category",
+    "is_photographs",
     "load_category",
     "load_images",
     "load_photographs",
     "read_image",
     "read_mask",
     "statistics",
+    "survey",
 ]

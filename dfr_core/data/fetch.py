@@ -332,7 +332,8 @@ def _category_folders(root: Path) -> dict[str, Path]:
 
 def _check_category(archive: Path, folder: Path) -> None:
     try:
-        load_category(folder)
+        if missing := load_category(folder).without_mask:
+            raise DFRError(missing[0].path, "has no mask", "the archive is to hold ground_truth")
     except DFRError as error:
         # The scratch folder is gone by the time this is read: paths are told from the category on.
         reason = error.line(lambda piece: str(piece.relative_to(folder.parent)) if isinstance(piece, Path) else str(piece))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from scipy import ndimage
 
-from .decode import PathLike, in_threads, read_mask
-from .folders import all_categories, load_category
+from .category import Category, Sample
+from .decode import PathLike
+from .folders import all_categories, find_files, is_category
+from .images import in_threads
+from .masks import EIGHT_CONNECTED, look_at_mask
+from .notes import Note, tell
+from .photographs import find_photographs, is_photographs
 
 
 class Statistics(NamedTuple):
@@ -22,27 +29,75 @@ class Statistics(NamedTuple):
     n_regions: int
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What was read of a category, and what was not.
+
+    Attributes:
+        row: its row of Table VII.
+        n_masks: how many masks it has.
+        n_marked: how many pixels they mark as defect.
+        n_without_mask: defective or unknown test images that have none.
+        levels: every level, label or index in the masks, and in how many of them it is.
+        notes: about masks, and what lies there and is not used.
+    """
+
+    row: Statistics
+    n_masks: int
+    n_marked: int
+    n_without_mask: int
+    levels: dict[float, int]
+    notes: tuple[Note, ...]
+
+
 def count_regions(path: PathLike) -> int:
     """Number of 8-connected regions of a mask at its own size (as PRO counts them, IV-A5)."""
-    return int(ndimage.label(read_mask(path), structure=np.ones((3, 3)))[1])
+    return int(ndimage.label(look_at_mask(path).marked, EIGHT_CONNECTED)[1])
 
 
-def statistics(root: PathLike, categories: Sequence[str] | None = None) -> list[Statistics]:
-    """Count images, kinds of defect and anomalous regions as in Table VII.
+def _count(sample: Sample) -> tuple[int, int, tuple[float, ...], list[Note]]:
+    mask = look_at_mask(sample.mask)
+    regions = int(ndimage.label(mask.marked, EIGHT_CONNECTED)[1])
+    return regions, int(mask.marked.sum()), mask.levels, [Note(sample.mask, why) for why in mask.notes]
+
+
+def survey_category(category: Category) -> Survey:
+    """Read all masks of a category and count.
+
+    Raises:
+        DFRError: a mask cannot be read.
+    """
+    counted = list(in_threads(_count, [sample for sample in category.test if sample.mask is not None]))
+    regions = sum(one[0] for one in counted)
+    row = Statistics(category.name, len(category.train), len(category.test), len(category.defects), regions)
+    levels = Counter(level for one in counted for level in one[2])
+    notes = (*category.passed, *(note for one in counted for note in one[3]))
+    marked = sum(one[1] for one in counted)
+    return Survey(row, len(counted), marked, len(category.without_mask), dict(sorted(levels.items())), notes)
+
+
+def survey(root: PathLike, categories: Sequence[str] | None = None) -> list[Survey]:
+    """Count images, kinds of defect and anomalous regions as in Table VII, and say what was read.
 
     Args:
-        root: a folder in MVTec AD's layout.
+        root: a folder in MVTec AD's layout, one category's own, or one of photographs.
         categories: which, in this order; None takes all there are, in the paper's order.
-
-    Returns:
-        one row a category; ``n_test`` counts good and defective images, as the paper's does.
 
     Raises:
         DFRError: a category is missing or faulty, see :func:`load_category`.
     """
-    rows = []
-    for name in all_categories(root) if categories is None else categories:
-        category = load_category(root, name)
-        regions = sum(in_threads(count_regions, [sample.mask for sample in category.test if sample.mask is not None]))
-        rows.append(Statistics(name, len(category.train), len(category.test), len(category.defects), regions))
-    return rows
+    root = Path(root)
+    if categories is None and root.is_dir():
+        if is_category(root):
+            return [survey_category(find_files(root))]
+        if is_photographs(root):
+            return [survey_category(find_photographs(root))]
+    return [survey_category(find_files(root, name)) for name in (all_categories(root) if categories is None else categories)]
+
+
+def statistics(root: PathLike, categories: Sequence[str] | None = None) -> list[Statistics]:
+    """The rows of :func:`survey`; ``n_test`` counts good and defective images, as the paper's does. What is not used is told."""
+    surveys = survey(root, categories)
+    for one in surveys:
+        tell(one.notes)
+    return [one.row for one in surveys]

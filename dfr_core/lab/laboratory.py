@@ -132,9 +132,7 @@ def device_in_words(name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _data_fingerprint(root: Path, category: str) -> str:
-    loaded = load_category(root, category)
-    files = [*loaded.train, *(s.path for s in loaded.test), *(s.mask for s in loaded.test if s.mask)]
-    return file_fingerprint(files)
+    return file_fingerprint(load_category(root, category).files)
 
 
 @lru_cache(maxsize=16)

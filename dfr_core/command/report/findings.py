@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...data.folders import GOOD, UNKNOWN, Sample
+from ...data import GOOD, UNKNOWN, Sample
 from ...regions import connected_regions
 
 #: A defect of which at least this share is above the threshold counts as found; of which less is, as found in part.

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data import GOOD, Category, fingerprint, load_images
-from ...data.decode import read_picture
+from ...data import Category, fingerprint
+from ...data.images import read_picture
 from ...data.synthetic import STAMP
 from ...errors import DFRError
 from ...methods.base import versions
@@ -48,8 +48,7 @@ def report(detector: DFR, data: Category, fpr: float, name: str) -> Report:
     size = detector.settings.image_size
     if not data.test:
         raise DFRError(data.name, "has no test images to report on", "add a 'test' folder")
-    complete = all(sample.mask is not None or sample.defect == GOOD for sample in data.test)
-    images, truth = data.load_test(size) if complete else (load_images([s.path for s in data.test], size), None)
+    images, truth = (data.load_test_images(size), None) if data.without_mask else data.load_test(size)
     maps = detector.anomaly_tensor(images).cpu().numpy()
     masks = truth.numpy() if truth is not None and truth.any() else None
     threshold, highest = detector.threshold(fpr), detector.threshold(0)
@@ -90,10 +89,16 @@ def _notes(data: Category, masks: np.ndarray | None, found: Sequence[Finding]) -
     if synthetic(data):
         notes.append("The images are synthetic: drawings made by a program, no photographs.")
     if masks is None:
-        notes.append("No masks say where the defects are, so there are no curves over pixels, and no defect is counted as found.")
+        notes.append(_unmasked(data))
     if not all(finding.known for finding in found):
         notes.append("Nobody said which images are good, so no verdict can be called right or wrong.")
     return notes
+
+
+def _unmasked(data: Category) -> str:
+    missing = len(data.without_mask)
+    why = f"{missing} of {len(data.test)} test images have no mask that says" if missing else "No mask says"
+    return f"{why} where the defects are, so there are no curves over pixels, and no defect is counted as found."
 
 
 def _numbers(found: Sequence[Finding], maps: np.ndarray, masks: np.ndarray | None) -> list[tuple[str, str]]:
