@@ -22,7 +22,8 @@ photograph's own. NAME is the image's name, with its folder in front where two i
 
 The threshold lets a share FPR of the pixels of the normal training images pass as anomalous, so a few pixels above it are
 no alarm. The verdict on the whole image is stricter: "anomalous" if its largest score exceeds every score of
-the training images (verdict_threshold).
+the training images, and of those kept for `dfr fit --calibrate` (verdict_threshold). With n kept images at most one good image
+in n + 1 is called anomalous, if it was taken as they were (false_alarms_at_most; null without any: nothing is promised).
 
 examples:
   dfr score leather.safetensors photo.jpg --out scored
@@ -50,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     names = output_names(paths)
     _check_not_input(out, names, paths)
     detector = chosen_model(args)
-    threshold, highest = detector.threshold(args.fpr), detector.threshold(0)
+    threshold, highest = detector.threshold(args.fpr), detector.verdict_threshold()
     batch = detector.extractor.batch
     for start in range(0, len(paths), batch):
         images = load_images(paths[start : start + batch], detector.settings.image_size)
@@ -63,6 +64,7 @@ def main(args: argparse.Namespace) -> int:
                 "image_score": score,
                 "verdict": "anomalous" if score > highest else "normal",
                 "verdict_threshold": highest,
+                "false_alarms_at_most": detector.verdict_.rate,
                 "fpr": args.fpr,
                 "threshold": threshold,
                 "anomalous_share": round(float((scores > threshold).mean()), 6),

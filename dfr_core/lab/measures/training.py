@@ -71,7 +71,7 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
     settings: Settings = detector.settings
     test = source.select(settings.layer_numbers)
     regional = torch.cat([detector.regional_anomaly_map(batch) for batch in test.batches()])
-    maps = scoring.upsample(regional, size, settings.map_interpolation)
+    maps = scoring.upsample(regional, size, settings.map_interpolation, settings.kernel, settings.stride)
     result = evaluation(maps, masks.to(maps.device))
     good = [k for k, sample in enumerate(category.test) if sample.defect == "good"]
     more = {
