@@ -104,7 +104,8 @@ WRITER = """
 import sys, torch
 from dfr_core.files import save_tensors
 words = {f"word {k}": "\u00e4" * k for k in range(20)}
-tensors = {f"{k}": torch.arange(float(k)).to(d) for k, d in enumerate((torch.float32, torch.float64, torch.uint8, torch.bfloat16, torch.bool))}
+kinds = (torch.float32, torch.float64, torch.uint8, torch.bfloat16, torch.bool)
+tensors = {f"{k}": torch.arange(float(k)).to(kind) for k, kind in enumerate(kinds)}
 for number in (1, 2):
     save_tensors(f"{sys.argv[1]}-{number}", tensors, words)
     words, tensors = dict(reversed(words.items())), dict(reversed(tensors.items()))

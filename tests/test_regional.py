@@ -11,7 +11,7 @@ from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.errors import DFRError
 from dfr_core.literal import regional_features
-from dfr_core.regional import align, RESIZE, Generator, _axis, axis_operator, sum_expanded
+from dfr_core.regional import RESIZE, Generator, _axis, align, axis_operator, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
 
 #: Largest relative error that counts as equal: sums of a few dozen terms, in another order.

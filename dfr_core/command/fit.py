@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data_arguments(parser)
     parser.add_argument("--out", required=True, metavar="MODEL", help="file to write the model to, such as leather.safetensors")
     parser.add_argument("--checkpoint", metavar="FILE", help="keep the state of training there; run again to go on after an interruption")
-    parser.add_argument("--calibrate", metavar="DIR", help="take the thresholds from the normal images in DIR, too, which are not trained on")
+    parser.add_argument("--calibrate", metavar="DIR", help="normal images that are not trained on, to take the thresholds from")
     parser.add_argument("--memory-gb", type=float, metavar="X", help="GiB that cached features may take (default: 40 %% of what is free)")
     device_argument(parser)
     quiet_argument(parser)

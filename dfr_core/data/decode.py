@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..device import cores
 from ..errors import DFRError, Setting
 
 PathLike = str | os.PathLike
@@ -230,7 +231,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 def in_threads(function: Callable[[T], object], items: Iterable[T]) -> Iterable:
     """``map`` in threads (decoding frees Python's lock); the first error stops the rest."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         yield from pool.map(function, items)
 
 

@@ -232,7 +232,9 @@ def train(
     return losses.cpu().numpy()
 
 
-def _gradient(model: nn.Module, source: FeatureSource, settings: Settings, loss: Callable[[nn.Module, Tensor], Tensor], step: int) -> Tensor:
+def _gradient(
+    model: nn.Module, source: FeatureSource, settings: Settings, loss: Callable[[nn.Module, Tensor], Tensor], step: int
+) -> Tensor:
     """The loss on the batch of a step; its gradient is left in the model."""
     first = next(model.parameters())
     images, positions = batch(settings, len(source), source.shape[0] * source.shape[1], step)

@@ -82,7 +82,7 @@ class Verdict:
             words = "%d of %d calibration images were trained on, or are there twice, and are left out"
             log.warning(words, len(images) - len(fresh), len(images))
         if len(fresh) < FEW:
-            words = "%d calibration images are few: of good images like them, up to 1 in %d may be called anomalous; %d would promise 1 in %d"
+            words = "%d calibration images are few: up to 1 in %d good images like them may be called anomalous; %d would make it 1 in %d"
             log.warning(words, len(fresh), len(fresh) + 1, FEW, FEW + 1)
         return images[fresh]
 
