@@ -512,10 +512,10 @@ def test_diverged_training_is_refused_and_nothing_is_left(tiny, images, changes,
 
 def test_curves_are_judged_by_their_ends(caplog):
     check_training(np.array([4.0, 3.0, 2.0, 1.0]), 2.0)
-    check_training(np.array([1.0, 1e6, 1.4]), 2.0)
+    check_training(np.array([1.0, 1e6, 1.4]), 4.0)
     assert not caplog.records
-    check_training(np.array([1.0, 1.6]), 2.0)
-    assert "began at 1 and ends at 1.6" in caplog.text
+    check_training(np.array([1.0, 2.5]), 4.0)
+    assert "began at 1 and ends at 2.5" in caplog.text
     check_training(np.array([7.0, 6.9]), 2.0)  # a start from random weights, hardly trained: no use yet, but not spoilt
     assert "next to nothing: the loss ends at 6.9" in caplog.text
     for curve in ([1.0, float("nan"), 0.1], [1.0, 25.0, 2.0], [0.05, 5e4], [1.0, float("inf")]):
