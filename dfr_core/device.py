@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -47,7 +48,40 @@ def memory_budget(device: torch.device) -> int:
 
 
 def available_memory() -> int:
-    """Bytes of main memory that a program can still take."""
+    """Bytes of main memory that this program can still take: what the machine has left, or its container (cgroup), if that is less."""
+    return min([_free_memory(), *_left_in_container()])
+
+
+def _left_in_container(system: Path = Path("/")) -> Iterator[int]:
+    """What is left below the limit of each control group that this process is in, in version 1 and 2 of Linux's control groups."""
+    with suppress(OSError, ValueError):
+        for line in (system / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                yield from _left_in_groups(system / "sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file")
+            elif "memory" in controllers.split(","):
+                files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                yield from _left_in_groups(system / "sys/fs/cgroup/memory", path, *files)
+
+
+def _left_in_groups(root: Path, path: str, limit: str, usage: str, cached: str) -> Iterator[int]:
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for depth in range(len(parts) + 1):  # the groups above limit, too; in a container, those it does not see are not there
+        group = root.joinpath(*parts[:depth])
+        with suppress(OSError, ValueError):  # ValueError: "max", no limit
+            most = int((group / limit).read_text())
+            counts = dict(row.split() for row in (group / "memory.stat").read_text().splitlines())
+            yield max(0, most - int((group / usage).read_text()) + int(counts.get(cached, 0)))  # files cached are given back
+
+
+def cores() -> int:
+    """CPU cores that this process may use: fewer than the machine's after `taskset`, or in a container with a quota."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+def _free_memory() -> int:
     try:
         with open("/proc/meminfo") as lines:  # Linux: counts what the page cache would give back
             for line in lines:

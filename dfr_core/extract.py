@@ -40,7 +40,9 @@ class Extractor:
         self.backbone = build_backbone(
             settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=self.built, seed=settings.seed
         ).to(device)
-        self.generator = Generator(settings.kernel, settings.stride, settings.interpolation)
+        # A map that keeps its padding has no place of its own on the image: it is stretched, as the public code does.
+        jumps = {} if self.keep_padding else {k: layer.jump for k, layer in enumerate(self.backbone.architecture.layers, start=1)}
+        self.generator = Generator(settings.kernel, settings.stride, settings.interpolation, jumps)
         #: Images at once: the shallow maps at full width take 2 x 16 MiB an image. On CPU one is as fast, and since
         #: convolutions round differently in batches of other sizes, an image's bits then never depend on its company.
         self.batch = 1 if device.type == "cpu" else 16

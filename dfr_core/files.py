@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -116,15 +117,20 @@ def sha256(source: str | os.PathLike | BinaryIO) -> str:
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
-    """Write tensors and a few words about them as one safetensors file, atomically."""
-    from safetensors.torch import save_file
+    """Write tensors and a few words about them as one safetensors file, atomically; the same ones give the same bytes."""
+    from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, about)
-        except SafetensorError as error:  # it wraps the system's error; a full disk ends here
-            raise OSError(str(error)) from error
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, about)
+    # The library writes the words in an order that differs from run to run. The header is its length (8 bytes) and JSON, by the
+    # format's definition; the tensors' places count from its end, so it may become longer (spaces fill it up to whole 8 bytes).
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(about.items()))
+    words = json.dumps(dict(sorted(header.items())), separators=(",", ":")).encode()
+    words += b" " * (-len(words) % 8)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(len(words).to_bytes(8, "little") + words)
+        file.write(memoryview(content)[end:])
 
 
 def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -10,7 +10,7 @@ regional features) or a copy (coarser maps), and a copy need not be made before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -28,15 +28,35 @@ RESIZE: dict[str, dict] = {
 }
 
 
+def align(phi: Tensor, image_size: tuple[int, int], interpolation: str = "nearest", jump: int | None = None) -> Tensor:
+    """Eq. 1: phi [N, c, h_l, w_l] blown up to [N, c, h, w].
+
+    Poolings drop what is left over at the end: 127 pixels halved three times are 15 units of 8, so 120 pixels. Stretched over the
+    whole image, the last unit would lie 7 pixels from what it has seen. With ``jump`` it stays, and the last one is repeated.
+
+    Args:
+        interpolation: see :class:`dfr_core.settings.Settings`.
+        jump: pixels between units. None stretches the map over the image, as Eq. 1 says; where the image's sides are multiples
+            of the jump, both are the same.
+    """
+    covered = image_size if jump is None else tuple(min(n * jump, side) for n, side in zip(phi.shape[-2:], image_size, strict=True))
+    aligned = F.interpolate(phi, size=covered, **RESIZE[interpolation])
+    if covered == tuple(image_size):
+        return aligned
+    return F.pad(aligned, (0, image_size[1] - covered[1], 0, image_size[0] - covered[0]), mode="replicate")
+
+
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # kept for all callers: made inside inference mode, it could not take part in autograd later
-def axis_operator(map_size: int, image_size: int, kernel: int = 4, stride: int = 4, interpolation: str = "nearest") -> Tensor:
-    """The matrix A of alignment and aggregation along one axis: float64 [h_o, h_l].
+def axis_operator(
+    map_size: int, image_size: int, kernel: int = 4, stride: int = 4, interpolation: str = "nearest", jump: int | None = None
+) -> Tensor:
+    """The matrix A of alignment (with ``jump`` as in :func:`align`) and aggregation along one axis: float64 [h_o, h_l].
 
     Found by asking: column k is what Eq. 1 and 2 make of the k-th unit vector. Rows sum to one.
     """
     unit = torch.eye(map_size, dtype=torch.float64).view(map_size, 1, map_size, 1)
-    aligned = F.interpolate(unit, size=(image_size, 1), **RESIZE[interpolation])
+    aligned = align(unit, (image_size, 1), interpolation, jump)
     return F.avg_pool2d(aligned, (kernel, 1), (stride, 1)).view(map_size, -1).T.contiguous()
 
 
@@ -56,9 +76,11 @@ class _Axis:
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _axis(map_size: int, image_size: int, kernel: int, stride: int, interpolation: str, device: torch.device) -> _Axis:
+def _axis(
+    map_size: int, image_size: int, kernel: int, stride: int, interpolation: str, jump: int | None, device: torch.device
+) -> _Axis:
     # Kept for each device: copied in every batch, they would make a GPU wait for the CPU.
-    matrix = axis_operator(map_size, image_size, kernel, stride, interpolation)
+    matrix = axis_operator(map_size, image_size, kernel, stride, interpolation, jump)
     n_out = matrix.shape[0]
     block = index = None
     if torch.equal(matrix, matrix.round()):  # rows sum to one, so a whole-number row is a unit vector
@@ -196,12 +218,16 @@ class Generator:
     Args:
         kernel, stride: of the mean filter in pixels (4 and 4 in IV-A3).
         interpolation: of the alignment; the paper's is ``"nearest"``.
+        jumps: layer number -> pixels between the units of its map; maps of other layers are stretched (see :func:`align`).
     """
 
-    def __init__(self, kernel: int = 4, stride: int = 4, interpolation: str = "nearest") -> None:
+    def __init__(
+        self, kernel: int = 4, stride: int = 4, interpolation: str = "nearest", jumps: Mapping[int, int] | None = None
+    ) -> None:
         self.kernel = kernel
         self.stride = stride
         self.interpolation = interpolation
+        self.jumps = jumps or {}
 
     def shape(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """(h_o, w_o) for an image of (h, w) pixels.
@@ -214,9 +240,9 @@ class Generator:
             raise DFRError(Setting("kernel"), f"{self.kernel} exceeds the image of {h} x {w} pixels", "choose a smaller mean filter")
         return (h - self.kernel) // self.stride + 1, (w - self.kernel) // self.stride + 1
 
-    def aggregate(self, phi: Tensor, image_size: tuple[int, int]) -> AggregatedMap:
+    def aggregate(self, phi: Tensor, image_size: tuple[int, int], jump: int | None = None) -> AggregatedMap:
         """phi_l [N, c_l, h_l, w_l] -> phi-bar_l (Eq. 1 and 2 in one)."""
-        args = (self.kernel, self.stride, self.interpolation, phi.device)
+        args = (self.kernel, self.stride, self.interpolation, jump, phi.device)
         vertical, horizontal = (_axis(n, size, *args) for n, size in zip(phi.shape[-2:], image_size, strict=True))
         if vertical.block and horizontal.block:
             x = F.avg_pool2d(phi, (vertical.block, horizontal.block))
@@ -229,7 +255,7 @@ class Generator:
     def __call__(self, maps: Sequence[tuple[int, Tensor]], image_size: tuple[int, int]) -> RegionalFeatures:
         """Eq. 1-3 for ``(l, phi_l)`` pairs, which may be a generator such as :meth:`VGG.feature_maps`."""
         shape = self.shape(image_size)
-        return RegionalFeatures({layer: self.aggregate(phi, image_size) for layer, phi in maps}, shape)
+        return RegionalFeatures({layer: self.aggregate(phi, image_size, self.jumps.get(layer)) for layer, phi in maps}, shape)
 
 
 def _apply(x: Tensor, axis: _Axis, dim: int) -> Tensor:

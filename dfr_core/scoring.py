@@ -25,10 +25,48 @@ def residual(f: Tensor, reconstruction: Tensor, score: str = "l2") -> Tensor:
     return difference.square().mean(-1) if score == "squared" else torch.linalg.vector_norm(difference, dim=-1)
 
 
-def upsample(scores: Tensor, image_size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
-    """A(x) [N, h_o, w_o] -> pixel-wise anomaly map [N, h, w] (III-D)."""
+def upsample(scores: Tensor, image_size: tuple[int, int], interpolation: str = "bilinear", kernel: int = 4, stride: int = 4) -> Tensor:
+    """A(x) [N, h_o, w_o] -> pixel-wise anomaly map [N, h, w] (III-D), each score drawn where its mean filter lies.
+
+    Filter i covers pixels i * stride to i * stride + kernel; its score stands at the middle, scores in between are interpolated,
+    and beyond the outermost the map is flat. Where the filters tile the image, as in the paper, this is torch's ``interpolate``.
+
+    Args:
+        scores: one for each regional feature.
+        image_size: (h, w) in pixels.
+        interpolation: ``"bilinear"``; or ``"bilinear-aligned"``, the public code's: what the tiles of ``stride`` pixels around the
+            middles cover is stretched from end to end, by up to half a stride.
+        kernel, stride: of the mean filter, in pixels.
+
+    Raises:
+        DFRError: there are not as many scores as filters.
+    """
+    expected = tuple((side - kernel) // stride + 1 for side in image_size)
+    if tuple(scores.shape[1:]) != expected:
+        found = " x ".join(map(str, scores.shape[1:]))
+        size = f"{image_size[0]} x {image_size[1]} pixels, kernel {kernel} and stride {stride}"
+        raise DFRError("scores", f"{found} of them, but {size} make {expected[0]} x {expected[1]}")
     aligned = interpolation == "bilinear-aligned"
-    return F.interpolate(scores[:, None], size=image_size, mode="bilinear", align_corners=aligned)[:, 0]
+    if kernel == stride and all(side == n * stride for n, side in zip(expected, image_size, strict=True)):
+        return F.interpolate(scores[:, None], size=image_size, mode="bilinear", align_corners=aligned)[:, 0]
+    for axis, size in enumerate(image_size, start=1):
+        scores = _drawn(scores, axis, size, kernel, stride, aligned)
+    return scores
+
+
+def _drawn(scores: Tensor, axis: int, size: int, kernel: int, stride: int, aligned: bool) -> Tensor:
+    """:func:`upsample` along one axis."""
+    n = scores.shape[axis]
+    pixels = torch.arange(size, dtype=torch.float64)
+    if aligned:
+        place = (pixels - (kernel - stride) / 2) * (n - 1) / max(n * stride - 1, 1)
+    else:
+        place = (pixels + 0.5 - kernel / 2) / stride  # of each pixel's middle, counted in filters
+    place = place.clamp(0, n - 1)
+    below = place.floor().long().clamp(max=max(n - 2, 0))
+    share = (place - below).to(scores.device, scores.dtype).view(-1, *[1] * (scores.ndim - 1 - axis))
+    below, above = below.to(scores.device), (below + 1).clamp(max=n - 1).to(scores.device)
+    return torch.lerp(scores.index_select(axis, below), scores.index_select(axis, above), share)
 
 
 def threshold(scores: Tensor, fpr: float) -> float:

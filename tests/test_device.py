@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -43,6 +48,58 @@ def test_memory_without_proc(monkeypatch):
 
     monkeypatch.setattr("builtins.open", missing)
     assert device.available_memory() == 4 << 30
+
+
+# ---- the container, not the machine ------------------------------------------------------------------
+
+
+def grouped(system: Path, membership: str, **groups: tuple[str, int, int]) -> list[int]:
+    """What is left in a container described by files: group -> (limit, used, of that cached)."""
+    (system / "proc/self").mkdir(parents=True)
+    (system / "proc/self/cgroup").write_text(membership)
+    old = "memory:" in membership
+    names = ("memory.max", "memory.current", "inactive_file")
+    if old:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    for group, (limit, used, cached) in groups.items():
+        folder = system / "sys/fs/cgroup" / ("memory" if old else "") / group.replace("_", "/").removeprefix("root")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / names[0]).write_text(f"{limit}\n")
+        (folder / names[1]).write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"cache 3\n{names[2]} {cached}\n")
+    return list(device._left_in_container(system))
+
+
+def test_memory_of_a_container_of_version_2(tmp_path):
+    assert grouped(tmp_path / "a", "0::/\n", root=("1000", 700, 200)) == [500]
+    assert grouped(tmp_path / "b", "0::/\n", root=("max", 700, 200)) == []
+    assert grouped(tmp_path / "c", "0::/pod/box\n", pod=("900", 700, 0), pod_box=("max", 1, 1)) == [200], "the group above limits, too"
+    assert grouped(tmp_path / "d", "0::/pod\n", pod=("900", 1000, 0)) == [0]
+
+
+def test_memory_of_a_container_of_version_1(tmp_path):
+    lines = "9:name=systemd:/\n4:memory:/docker/8f\n1:cpu,cpuacct:/\n0::/\n"
+    assert grouped(tmp_path / "a", lines, docker_8f=("1000", 900, 300), root=(str(2**63 - 4096), 0, 0)) == [2**63 - 4096, 400]
+    assert grouped(tmp_path / "b", lines, root=("1000", 900, 300)) == [400], "docker shows its own group as the root"
+
+
+def test_memory_where_there_are_no_control_groups(tmp_path):
+    assert list(device._left_in_container(tmp_path)) == []
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("nonsense\n")
+    assert list(device._left_in_container(tmp_path)) == []
+
+
+def test_the_smaller_of_machine_and_container_counts(monkeypatch):
+    monkeypatch.setattr(device, "_left_in_container", lambda: iter([5, 1 << 60]))
+    assert device.available_memory() == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_cores_are_those_this_process_may_use():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from dfr_core.device import cores; print(cores())"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "1\n"
+    assert 1 <= device.cores() <= os.cpu_count()
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, rewritten
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -22,6 +24,7 @@ from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
 from dfr_core.methods.train import Checkpoint
+from dfr_core.methods.verdict import Verdict
 from dfr_core.settings import released
 
 
@@ -278,6 +281,52 @@ def test_calibrating_changes_the_thresholds_only(case, images, odd_images, tmp_p
     assert bits(detector) == bits(fitted) and np.array_equal(detector.anomaly_map(images), fitted.anomaly_map(images))
     detector.save(tmp_path / "m.safetensors")
     assert thresholds(load_detector(tmp_path / "m.safetensors", device="cpu")) == thresholds(detector)
+
+
+@each
+def test_the_verdict_is_taken_from_all_normal_images(case, images, odd_images, tmp_path):
+    _, settings, _ = case
+    detector = fresh(settings, images)
+    trained = detector.image_score(images).max()
+    assert detector.verdict_threshold() == pytest.approx(trained, rel=1e-6) == pytest.approx(detector.threshold(0), rel=1e-6)
+    assert detector.verdict_.rate is None
+    for kept in (odd_images[0], odd_images[0][:2]):  # the second time it takes the place of the first
+        detector.calibrate(kept)
+        assert detector.verdict_threshold() == pytest.approx(max(trained, detector.image_score(kept).max()), rel=1e-6)
+        assert detector.verdict_.rate == 1 / (len(kept) + 1)
+    detector.save(tmp_path / "m")
+    again = load_detector(tmp_path / "m", device="cpu")
+    assert (again.verdict_threshold(), again.verdict_.rate) == (detector.verdict_threshold(), 1 / 3)
+    with pytest.raises(DFRError, match="calibration images: all of them were trained on"):
+        again.calibrate(images[:2])
+    file = rewritten(tmp_path / "m", tmp_path / "old", drop=["training_peaks", "kept_peaks", "training_images"])  # of earlier times
+    assert load_detector(file, device="cpu").verdict_threshold() == detector.threshold(0)
+
+
+@each
+def test_calibration_images_are_new_and_many_or_something_is_said(case, images, odd_images, caplog):
+    detector = fresh(case[1], images)
+    detector.calibrate(torch.cat([images[:3], odd_images[0], odd_images[0][:1]]))
+    assert "4 of 8 calibration images were trained on, or are there twice, and are left out" in caplog.text
+    assert "4 calibration images are few: up to 1 in 5 good images" in caplog.text
+    alone = fresh(case[1], images).calibrate(odd_images[0])
+    assert thresholds(alone) == thresholds(detector) and alone.verdict_threshold() == detector.verdict_threshold()
+    caplog.clear()
+    many = torch.randint(0, 256, (19, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    detector.calibrate(many)
+    assert not caplog.records and detector.verdict_.rate == 1 / 20
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 99))
+def test_the_promise_is_kept_whatever_was_trained_on(n, trained, seed):
+    """Of n + 1 exchangeable images at most one is above the n others: each in turn is the new one."""
+    random = torch.Generator().manual_seed(seed)
+    peaks, training = torch.rand(n + 1, generator=random), torch.rand(trained, generator=random)
+    alarms = 0
+    for new in range(n + 1):
+        kept = torch.cat([peaks[:new], peaks[new + 1 :]])
+        alarms += float(peaks[new]) > Verdict(training, kept).threshold
+    assert alarms <= 1 and Verdict(training, peaks[1:]).rate == 1 / (n + 1)
 
 
 @each

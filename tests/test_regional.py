@@ -11,7 +11,7 @@ from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.errors import DFRError
 from dfr_core.literal import regional_features
-from dfr_core.regional import RESIZE, Generator, _axis, axis_operator, sum_expanded
+from dfr_core.regional import RESIZE, Generator, _axis, align, axis_operator, sum_expanded
 from dfr_core.settings import INTERPOLATIONS
 
 #: Largest relative error that counts as equal: sums of a few dozen terms, in another order.
@@ -200,3 +200,56 @@ def test_cuda_equals_cpu(interpolation, size, kernel, stride):
     assert relative_error(found.dense().cpu(), expected) <= 1e-5
     which, places = torch.arange(5) % 2, torch.arange(5)
     assert torch.equal(found.at(which.cuda(), places.cuda()).cpu(), found.dense().cpu().flatten(1, 2)[which, places])
+
+
+# ---- units stay where they have looked ---------------------------------------------------------------
+
+
+def placed(maps, size, kernel, stride, interpolation, jumps) -> torch.Tensor:
+    """Eq. 1-3 with maps that cover the pixels they were pooled from, and no others: [N, c_o, h_o, w_o]."""
+    aligned = [align(phi, size, interpolation, jump) for phi, jump in zip(maps, jumps)]
+    return torch.cat([torch.nn.functional.avg_pool2d(phi, kernel, stride) for phi in aligned], dim=1)
+
+
+@given(
+    st.tuples(st.integers(16, 80), st.integers(16, 80)), st.sampled_from([1, 2, 4, 8, 16]),
+    st.integers(1, 16), st.integers(1, 8), st.sampled_from(INTERPOLATIONS),
+)  # fmt: skip
+@example((127, 127), 8, 4, 4, "nearest")
+@example((127, 127), 16, 16, 4, "bilinear")
+def test_a_maps_units_lie_on_the_pixels_they_were_pooled_from(size, jump, kernel, stride, interpolation):
+    """Pooling a ramp leaves each unit the middle of its pixels; aligned, it is off by half a unit at most (nearest), or not at all."""
+    ramp = (torch.arange(size[0], dtype=torch.float64)[:, None] * torch.ones(size[1], dtype=torch.float64))[None, None]
+    phi = torch.nn.functional.avg_pool2d(ramp, jump)
+    generator = Generator(kernel, stride, interpolation, {1: jump})
+    found = generator([(1, phi)], size).dense()[0, :, 0, 0]
+    literal = placed([phi], size, kernel, stride, interpolation, [jump])[0, 0, :, 0]
+    assert torch.allclose(found, literal, rtol=0, atol=1e-9)
+    middles = torch.arange(len(found)).double() * stride + (kernel - 1) / 2
+    covered = size[0] // jump * jump  # what is left over shows the last unit
+    seen = middles + (kernel - 1) / 2 <= covered - 1
+    assert ((found - middles)[seen].abs() <= jump / 2).all()
+    inside = seen & (middles - (kernel - 1) / 2 >= jump / 2) & (middles + (kernel - 1) / 2 <= covered - 1 - jump / 2)
+    if interpolation == "bilinear":
+        assert torch.allclose(found[inside], middles[inside], rtol=0, atol=1e-9)
+
+
+@given(st.integers(1, 8), st.sampled_from([1, 2, 4, 8]), st.sampled_from(INTERPOLATIONS))
+def test_where_the_jump_divides_the_image_alignment_is_equation_1(units, jump, interpolation):
+    size = units * jump
+    kernel = min(4, size)
+    assert torch.equal(axis_operator(units, size, kernel, 4, interpolation, jump), axis_operator(units, size, kernel, 4, interpolation))
+
+
+def test_maps_of_the_network_are_not_stretched_at_odd_sizes(tiny):
+    from dataclasses import replace
+
+    from dfr_core.extract import Extractor
+
+    extractor = Extractor(replace(tiny, image_size=63), torch.device("cpu"))
+    images = torch.zeros(1, 3, 63, 63, dtype=torch.uint8)
+    numbers = extractor.layers
+    maps = dict(extractor.backbone.feature_maps(images, numbers))
+    jumps = [extractor.backbone.architecture.layers[layer - 1].jump for layer in numbers]
+    literal = placed(list(maps.values()), (63, 63), 4, 4, "nearest", jumps).permute(0, 2, 3, 1)
+    assert torch.allclose(extractor(images).dense(), literal, rtol=1e-5, atol=1e-6)

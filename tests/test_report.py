@@ -108,7 +108,7 @@ def test_its_numbers_are_those_of_evaluate(root, tmp_path, capsys):
     for name, words in (("roc_auc", "ROC-AUC over pixels"), ("pro_auc", "PRO-AUC"), ("image_roc_auc", "ROC-AUC over images")):
         assert f"{measured[name]:.3f} {words}" in said
     scores = detector.image_score([sample.path for sample in data.test])
-    called = (scores > detector.threshold(0)) & np.array(data.labels)
+    called = (scores > detector.verdict_threshold()) & np.array(data.labels)
     assert f"{called.sum()} of 6 defective images called anomalous" in said
     page = Page((tmp_path / "index.html").read_text())
     assert stamp(detector, data, 0.01) in page.text and f"{detector.threshold(0.01):.6g} (FPR 0.01" in page.text

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,7 +148,8 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
     [
         (("--only", "fig99"), "--only: 'fig99'"),
         (("--seeds", "0"), "--seeds"),
-        (("--jobs", "-1"), "--jobs"),
+        (("--jobs", "-1"), "--jobs: -1 is not at least 1; leave it out for one worker per core"),
+        (("--jobs", "0"), "--jobs: 0 is not at least 1"),
         (("--epochs", "3"), "--epochs"),
         (("--dask", "tcp://127.0.0.1:9"), "--dask"),
     ],
@@ -247,6 +249,58 @@ def test_killed_anywhere_it_goes_on(tmp_path, undisturbed, kill):
     assert len(list(results.glob("*.json"))) < len(undisturbed), "killed too late to tell anything"
     assert start(results, tmp_path / "out").wait(300) == 0
     assert contents(results) == undisturbed
+
+
+def below(pid: int) -> set[int]:
+    """The living processes that a process has started, and those have started."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                child = int(status.parent.name)
+                found |= {child} | below(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            found |= {pid} if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" else set()
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in Linux's /proc")
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_they_work_for(tmp_path, way):
+    """The parent alone is told to end; nothing goes on computing, and the next run goes on."""
+    results = tmp_path / "results"
+    process = start(results, tmp_path / "out", "--seeds", "9")
+    deadline = time.monotonic() + 200
+    while not list(results.glob("*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = below(process.pid)
+    assert process.poll() is None and len(workers) >= 2
+    os.kill(process.pid, way)
+    process.wait(60)
+    while alive(workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(workers)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_as_many_workers_as_cores_that_may_be_used(monkeypatch):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        args = parser.parse_args(["--edition", "quick", "--device", "cpu"])
+        lab = reproduce.laboratory(args)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert (args.jobs, lab.threads) == (1, 1)
 
 
 def test_a_dask_cluster_gives_the_same_records(tmp_path, undisturbed):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -216,7 +217,7 @@ def test_pictures_have_the_photographs_size_and_hold_the_detectors_map(score, mo
     _, (line,), _ = score(path)
     detector = DFR.load(model)
     scores = detector.anomaly_map(path)[0]
-    assert line["size"] == [90, 150] and line["threshold"] == detector.threshold() and line["verdict_threshold"] == detector.threshold(0)
+    assert line["size"] == [90, 150] and line["threshold"] == detector.threshold() and line["verdict_threshold"] == detector.verdict_threshold()
     assert line["image_score"] == float(scores.max()) and line["ratio"] == line["image_score"] / line["verdict_threshold"]
     assert line["verdict"] == ("anomalous" if line["ratio"] > 1 else "normal")
     whole = at_size(scores, 90, 150)
@@ -229,11 +230,24 @@ def test_pictures_have_the_photographs_size_and_hold_the_detectors_map(score, mo
     assert np.array_equal(np.asarray(Image.open(line["overlay"])), marked(np.asarray(Image.open(path)), whole, line["threshold"]))
 
 
+def test_what_is_promised_of_the_verdict(score, model, tmp_path):
+    """Of good images like those kept at most so large a share scores as high: none of the kept ones, and all of them."""
+    path = photograph(Path("a.png"), 3)
+    assert all(score(path)[1][0][name] is None for name in ("p_value", "false_alarms_at_most")), "nothing was kept"
+    detector = DFR.load(model)
+    value = float(detector.image_score(path)[0])
+    for kept, p_value in (([value + 1] * 9, 1.0), ([value] * 9, 1.0), ([value - 1] * 9, 0.1), ([value - 1, value + 1, value - 2], 0.5)):
+        detector.verdict_.kept = torch.tensor(kept)
+        assert detector.verdict_.p_value(value) == pytest.approx(p_value)
+    detector.save(tmp_path / "kept.safetensors")
+    assert main(["score", str(tmp_path / "kept.safetensors"), str(path), "--out", "kept"]) == 0
+
+
 def test_pictures_of_the_models_size(score, model):
     path = photograph(Path("a.png"), 3, (150, 90))
     _, (line,), _ = score(path, "--size", "model", "--fpr", "0")
     scores = DFR.load(model).anomaly_map(path)[0]
-    assert line["size"] == [64, 64] and line["threshold"] == line["verdict_threshold"]
+    assert line["size"] == [64, 64] and line["threshold"] == DFR.load(model).threshold(0)
     assert np.array_equal(np.asarray(Image.open(line["map"])), grey16(scores, line["threshold"]))
     assert Image.open(line["overlay"]).size == Image.open(line["segmentation"]).size == (64, 64)
 

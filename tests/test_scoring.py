@@ -152,7 +152,7 @@ def linear_weights(n: int, size: int, aligned: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bilinear-aligned"])
-@pytest.mark.parametrize(("n", "size"), [((16, 16), (64, 64)), ((5, 7), (31, 40)), ((1, 3), (4, 9))])
+@pytest.mark.parametrize(("n", "size"), [((16, 16), (64, 64)), ((5, 7), (20, 28)), ((1, 3), (4, 12))])
 def test_upsampling_is_bilinear_by_hand(interpolation, n, size):
     scores = torch.rand(2, *n, generator=torch.Generator().manual_seed(0))
     rows, columns = (linear_weights(a, b, interpolation == "bilinear-aligned") for a, b in zip(n, size))
@@ -164,3 +164,77 @@ def test_upsampling_is_bilinear_by_hand(interpolation, n, size):
 def test_image_score_is_the_largest_of_the_map():
     maps = torch.arange(24.0).reshape(2, 3, 4)
     assert scoring.image_score(maps).tolist() == [11.0, 23.0]
+
+
+# ---- each score is drawn where its filter lies -------------------------------------------------------
+
+
+geometries = st.tuples(
+    st.tuples(st.integers(8, 90), st.integers(8, 90)), st.integers(1, 20), st.integers(1, 12)
+).filter(lambda drawn: drawn[1] <= min(drawn[0]))  # fmt: skip
+
+
+def filtered(pixels: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """The mean filter of Eq. 2 on images [N, h, w]."""
+    return torch.nn.functional.avg_pool2d(pixels[:, None], kernel, stride)[:, 0]
+
+
+@settings(max_examples=150)
+@given(geometries)
+@example(((127, 127), 4, 4))
+@example(((256, 256), 16, 4))
+@example(((256, 256), 4, 4))
+@example(((64, 31), 1, 4))
+def test_a_ramp_comes_back_as_it_was(geometry):
+    """The mean of a filter is its middle: drawn there, the scores of a ramp give the ramp, up to the outermost middles."""
+    (h, w), kernel, stride = geometry
+    ramp = torch.arange(h, dtype=torch.float64)[None, :, None] * 3 + torch.arange(w, dtype=torch.float64)
+    drawn = scoring.upsample(filtered(ramp, kernel, stride), (h, w), "bilinear", kernel, stride)
+    n_rows, n_columns = (h - kernel) // stride + 1, (w - kernel) // stride + 1
+    middle = (kernel - 1) / 2
+    rows = torch.arange(h).double().clamp(middle, middle + (n_rows - 1) * stride)
+    columns = torch.arange(w).double().clamp(middle, middle + (n_columns - 1) * stride)
+    assert torch.allclose(drawn[0], rows[:, None] * 3 + columns, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=150)
+@given(geometries, st.floats(0, 1), st.floats(0, 1), st.sampled_from(["bilinear", "bilinear-aligned"]))
+@example(((256, 256), 16, 4), 0.0, 1.0, "bilinear")
+@example(((127, 127), 4, 4), 0.99, 0.99, "bilinear")
+@example(((255, 255), 4, 4), 0.0, 0.99, "bilinear-aligned")
+def test_a_bright_pixel_is_drawn_where_it_is(geometry, down, right, interpolation):
+    (h, w), kernel, stride = geometry
+    y, x = int(down * (h - 1)), int(right * (w - 1))
+    pixels = torch.zeros(1, h, w, dtype=torch.float64)
+    pixels[0, y, x] = 1
+    scores = filtered(pixels, kernel, stride)
+    if not scores.any():  # between two filters, or in what is left over at the end
+        return
+    drawn = scoring.upsample(scores, (h, w), interpolation, kernel, stride)[0]
+    brightest = (drawn > drawn.max() * (1 - 1e-9)).nonzero()
+    nearest = (brightest - torch.tensor([y, x])).abs().amax(1).min()
+    assert nearest <= max(kernel, stride) / 2 + (stride / 2 if interpolation == "bilinear-aligned" else 0)
+    if kernel >= stride and interpolation == "bilinear":
+        assert nearest <= stride / 2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bilinear-aligned"])
+@pytest.mark.parametrize(("n", "size", "side"), [((16, 16), (64, 64), 4), ((5, 7), (15, 21), 3), ((1, 3), (2, 6), 2)])
+def test_the_two_ways_of_drawing_agree_where_the_filters_tile_the_image(interpolation, n, size, side):
+    scores = torch.rand(2, *n, generator=torch.Generator().manual_seed(0))
+    drawn = scores
+    for axis in (1, 2):
+        drawn = scoring._drawn(drawn, axis, size[axis - 1], side, side, interpolation == "bilinear-aligned")
+    assert torch.allclose(drawn, scoring.upsample(scores, size, interpolation, side, side), atol=1e-6)
+
+
+def test_the_papers_setting_is_torchs_interpolation_to_the_bit():
+    scores = torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(0))
+    for interpolation, aligned in (("bilinear", False), ("bilinear-aligned", True)):
+        expected = torch.nn.functional.interpolate(scores[:, None], (256, 256), mode="bilinear", align_corners=aligned)[:, 0]
+        assert torch.equal(scoring.upsample(scores, (256, 256), interpolation), expected)
+
+
+def test_other_scores_than_filters_are_refused():
+    with pytest.raises(DFRError, match="scores: 5 x 7 of them, but 31 x 40 pixels, kernel 4 and stride 4 make 7 x 10"):
+        scoring.upsample(torch.rand(1, 5, 7), (31, 40))

@@ -22,7 +22,17 @@ from dfr_core.errors import DFRError
 from dfr_core.files import load_tensors, save_tensors
 from dfr_core.methods import dfr as detector
 from dfr_core.methods.cae import CAE
-from dfr_core.methods.train import Checkpoint, Progress, batch, learning_rate, reconstruction_loss, run_name, total_steps, train
+from dfr_core.methods.train import (
+    Checkpoint,
+    Progress,
+    batch,
+    check_training,
+    learning_rate,
+    reconstruction_loss,
+    run_name,
+    total_steps,
+    train,
+)
 from dfr_core.settings import Settings
 
 # ---- what a step trains on ---------------------------------------------------------------------------
@@ -432,3 +442,82 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path, tiny, ima
             assert all(found[name].numpy().tobytes() == expected[name].numpy().tobytes() for name in expected)
             done.append(f"{step} ({saved} saved)")
     print(f"\nkilled during step {', '.join(done)} of 60: resumed, identical each time")
+
+
+# ---- work is kept, and what is spoilt is not ---------------------------------------------------------
+
+
+def test_an_interruption_keeps_every_whole_step(tmp_path):
+    """Ctrl-C long before the next saving is due."""
+    curve, undisturbed = run()
+    with pytest.raises(Stop):
+        run(loss=stopping_loss(9), checkpoint=Checkpoint(tmp_path / "c", "run"))
+    assert load_tensors(tmp_path / "c")[1]["step"] == "9"
+    again, resumed = run(checkpoint=Checkpoint(tmp_path / "c", "run"))
+    assert again.tobytes() == curve.tobytes() and bits(resumed) == bits(undisturbed)
+
+
+def test_an_interruption_in_the_middle_of_a_step_keeps_none_of_it(tmp_path, monkeypatch):
+    curve, undisturbed = run()
+    steps, adam = [], torch.optim.Adam.step
+
+    def stop(self, *_):
+        steps.append(1)
+        adam(self)
+        if len(steps) == 9:
+            raise Stop  # the weights have moved, the loss is not yet noted
+
+    class Every4(Checkpoint):
+        def due(self) -> bool:
+            return len(steps) % 4 == 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", stop)
+        with pytest.raises(Stop):
+            run(checkpoint=Every4(tmp_path / "c", "run"))
+    assert load_tensors(tmp_path / "c")[1]["step"] == "8"
+    again, resumed = run(checkpoint=Checkpoint(tmp_path / "c", "run"))
+    assert again.tobytes() == curve.tobytes() and bits(resumed) == bits(undisturbed)
+
+
+def test_a_full_disk_does_not_hide_the_interruption(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Stop):
+        run(loss=stopping_loss(3), checkpoint=Checkpoint(tmp_path / "file" / "c", "run"))
+
+
+def test_an_early_run_is_saved_soon_and_a_long_one_seldom(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path / "c", "run")
+    saved = []
+    while now[0] < 300:
+        now[0] += 0.5
+        if checkpoint.due():
+            checkpoint._last = now[0]
+            saved.append(now[0] - 100)
+    assert saved == [1, 2, 4, 8, 16, 32, 62, 92, 122, 152, 182]
+
+
+@pytest.mark.parametrize("changes", [{}, {"projection": 8}, {"schedule": "constant"}, {"loss": "squared"}, {"steps": 3}])
+@pytest.mark.parametrize("initialisation", ["centred", "pca", "default"])
+def test_diverged_training_is_refused_and_nothing_is_left(tiny, images, changes, initialisation):
+    settings = replace(tiny, initialisation=initialisation, learning_rate=10.0, **changes)
+    broken = DFR(settings, device="cpu", progress=False)
+    with pytest.raises(DFRError, match="training diverged .*lower learning_rate"):
+        broken.fit(images)
+    with pytest.raises(DFRError, match="not fitted"):
+        broken.save("nowhere.safetensors")
+
+
+def test_curves_are_judged_by_their_ends(caplog):
+    check_training(np.array([4.0, 3.0, 2.0, 1.0]), 2.0)
+    check_training(np.array([1.0, 1e6, 1.4]), 4.0)
+    assert not caplog.records
+    check_training(np.array([1.0, 2.5]), 4.0)
+    assert "began at 1 and ends at 2.5" in caplog.text
+    check_training(np.array([7.0, 6.9]), 2.0)  # a start from random weights, hardly trained: no use yet, but not spoilt
+    assert "next to nothing: the loss ends at 6.9" in caplog.text
+    for curve in ([1.0, float("nan"), 0.1], [1.0, 25.0, 2.0], [0.05, 5e4], [1.0, float("inf")]):
+        with pytest.raises(DFRError, match="diverged"):
+            check_training(np.array(curve), 2.0)

@@ -7,7 +7,6 @@ network that has learnt nothing, in the projected extension, and trained five ti
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from .. import literal
 from ..data import Category, all_categories, fingerprint, load_category
+from ..device import cores
 from ..editions import edition
 from ..extract import CachedFeatures, Extractor, sample
 from ..files import write_text
@@ -67,7 +67,7 @@ def run(out: Path, device: torch.device, *, quick: bool = False, data: str | Non
     size.data_root(CATEGORIES[: 1 if quick else None])  # made once, not by every process
     wanted = [(*one, replace(size.settings, seed=seed)) for one in named for seed in SEEDS[: 1 if quick else None]]
     # One thread each: small products gain little from two, and accuracy does not depend on who computes beside.
-    workers = Parallel(n_jobs=1 if device.type == "cuda" else min(len(wanted), os.cpu_count() or 1), return_as="generator")
+    workers = Parallel(n_jobs=1 if device.type == "cuda" else min(len(wanted), cores()), return_as="generator")
     rows: list[dict[str, Any]] = []
     for row in workers(delayed(_row)(*one, str(device)) for one in wanted):
         rows.append(row)

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import DFRError, Setting
 from .options import FPR, add_settings, check_target, chosen_data, data_arguments, device_argument, quiet_argument, settings_from
 
-FEW = 10  # measured on four photographs of leather: a quarter of the normal test pixels above a threshold meant for 0.5 %
+#: Measured on four photographs of leather: a quarter of the normal test pixels above a threshold meant for 0.5 %.
+FEW = 10
 
 WORDS = "fit a model to normal images"
 EPILOG = """\
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data_arguments(parser)
     parser.add_argument("--out", required=True, metavar="MODEL", help="file to write the model to, such as leather.safetensors")
     parser.add_argument("--checkpoint", metavar="FILE", help="keep the state of training there; run again to go on after an interruption")
-    parser.add_argument("--calibrate", metavar="DIR", help="take the thresholds from the normal images in DIR, which are not trained on")
+    parser.add_argument("--calibrate", metavar="DIR", help="normal images that are not trained on, to take the thresholds from")
     parser.add_argument("--memory-gb", type=float, metavar="X", help="GiB that cached features may take (default: 40 %% of what is free)")
     device_argument(parser)
     quiet_argument(parser)
@@ -64,6 +65,10 @@ def main(args: argparse.Namespace) -> int:
         logging.getLogger("dfr").info(words, len(data.train), "keep some normal images for --calibrate")
     seconds = time.perf_counter() - started
     thresholds = f"threshold {detector.threshold(FPR):.6g} at FPR {FPR} ({detector.threshold(0):.6g} at 0)"
+    thresholds += f", anomalous above {detector.verdict_threshold():.6g}"
+    if detector.verdict_.rate:
+        n = len(detector.verdict_.kept)
+        thresholds += f" (good images like the {n} kept: at most 1 in {n + 1})"
     print(f"{out}: fitted to {len(data.train)} images, c_o {detector.c_o_}, c_d {detector.c_d_}, {seconds:.1f} s, {thresholds}")
     return 0
 

@@ -93,7 +93,7 @@ def _versions(advice: list[str]) -> dict[str, str | None]:
 def _machine() -> dict[str, Any]:
     import torch
 
-    from ..device import available_memory
+    from ..device import available_memory, cores
 
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
@@ -101,7 +101,7 @@ def _machine() -> dict[str, Any]:
         total = None
     return {
         "system": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "torch threads": torch.get_num_threads(),
         "memory GiB": total and round(total, 1),
         "available GiB": round(available_memory() / GIB, 1),

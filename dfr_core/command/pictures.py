@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..files import replacing_all
 from ..plotting import FOUND, outline, overlay
-from ..scoring import upsample
 from .results import PICTURES, marked_as, target
 
 #: In a map, grey levels above this one are scores above the threshold.
@@ -44,7 +43,8 @@ def at_size(scores: np.ndarray, height: int, width: int) -> np.ndarray:
         return scores
     seen = torch.from_numpy(np.ascontiguousarray(scores))[None]
     pooled = adaptive_max_pool2d(seen, (min(height, scores.shape[0]), min(width, scores.shape[1])))
-    return upsample(pooled, (height, width))[0].clamp_(float(scores.min()), float(scores.max())).numpy()
+    whole = interpolate(pooled[None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+    return whole.clamp_(float(scores.min()), float(scores.max())).numpy()
 
 
 def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:

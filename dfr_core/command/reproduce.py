@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--categories", nargs="+", default=None, metavar="NAME", help="some categories only (default: all of the data set)")
     parser.add_argument("--seeds", type=int, default=None, help="seeds a measurement (default: 3 in the embedded edition, else 1)")
-    parser.add_argument("--jobs", type=int, default=None, help="worker processes (default: one per core; 1 on a GPU)")
+    parser.add_argument("--jobs", type=int, default=None, help="worker processes (default: one per core that may be used; 1 on a GPU)")
     parser.add_argument("--dask", default=None, metavar="ADDRESS", help="an existing Dask cluster that sees the same folders")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--weights", default=None, help="imagenet, distilled, untrained or a file (default: the edition's)")

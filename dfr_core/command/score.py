@@ -33,8 +33,12 @@ that name: results of one image never replace those of another, those of the sam
 
 The threshold lets a share FPR of the pixels of the normal training images pass as anomalous, so a few pixels above it are
 no alarm. The verdict on the whole image is stricter: "anomalous" if its largest score exceeds every score of
-the training images (verdict_threshold). "ratio" says how many times that threshold the largest score is: above 1 is anomalous,
-and ratios of different models can be compared, scores cannot. It is no probability.
+the training images, and of those kept for `dfr fit --calibrate` (verdict_threshold). With n kept images at most one good image
+in n + 1 is called anomalous, if it was taken as they were (false_alarms_at_most; null without any: nothing is promised).
+
+Two numbers can be compared between models; scores cannot. "ratio" says how many times the verdict's threshold the largest score is:
+above 1 is anomalous. "p_value" is a probability: of good images taken like the n kept ones at most so large a share scores as high;
+it is never below 1 / (n + 1), and null without kept images, since the training images can promise nothing.
 
 A missing image is a mistake: nothing is scored. One that cannot be read is reported ("error" instead of a score), the others are
 scored, and at the end all such images are listed; the exit code is then 1, or 2 if there was no other. In a folder, masks, results
@@ -154,7 +158,7 @@ def _scored(
     from ..data.images import resize_picture
     from .pictures import GREY_THRESHOLD, WHITE, at_size, write_pictures
 
-    score, highest, threshold = float(scores.max()), detector.threshold(0), detector.threshold(args.fpr)
+    score, highest, threshold = float(scores.max()), detector.verdict_threshold(), detector.threshold(args.fpr)
     if args.size == "photo":
         image, scores = np.asarray(picture), at_size(scores, picture.height, picture.width)
     else:
@@ -164,8 +168,10 @@ def _scored(
         "file": str(path),
         "image_score": score,
         "ratio": score / highest if highest > 0 else None,
+        "p_value": detector.verdict_.p_value(score),
         "verdict": "anomalous" if score > highest else "normal",
         "verdict_threshold": highest,
+        "false_alarms_at_most": detector.verdict_.rate,
         "fpr": args.fpr,
         "threshold": threshold,
         "anomalous_share": round(float((scores > threshold).mean()), 6),

@@ -7,7 +7,6 @@ becomes ``size x size`` RGB of 8 bit. Colour profiles are ignored.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..device import cores
 from ..errors import DFRError, Setting
 from .decode import PathLike, decode
 from .notes import Note, tell
@@ -151,7 +151,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 def in_threads(function: Callable[[T], object], items: Iterable[T]) -> Iterable:
     """``map`` in threads (decoding frees Python's lock); the first error stops the rest."""
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         yield from pool.map(function, items)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -14,7 +13,7 @@ import torch
 
 from ..backbones.weights import build_backbone, in_words, trained
 from ..data import available, load_category
-from ..device import pick_device
+from ..device import cores, pick_device
 from ..editions import Edition
 from ..errors import DFRError
 from ..methods import METHODS
@@ -127,7 +126,7 @@ class Laboratory:
 def device_in_words(name: str) -> str:
     """The device for a record."""
     device = pick_device(name)
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {cores()} cores"
 
 
 @lru_cache(maxsize=64)

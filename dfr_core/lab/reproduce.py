@@ -69,7 +69,7 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     Raises:
         DFRError: options that contradict one another, or a data set that is not there.
     """
-    from ..device import pick_device
+    from ..device import cores, pick_device
     from ..editions import current_edition, edition
     from .laboratory import Laboratory
 
@@ -87,12 +87,12 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     data, synthetic, mvtec = _data(root)
     chosen = replace(chosen, data=data)
     cuda = pick_device(args.device).type == "cuda"
-    jobs = args.jobs or (1 if cuda else os.cpu_count() or 1)
+    jobs = (1 if cuda else cores()) if args.jobs is None else args.jobs
     if jobs < 1:
-        raise DFRError("--jobs", f"{jobs} is not at least 1")
+        raise DFRError("--jobs", f"{jobs} is not at least 1", f"leave it out for one worker per core ({cores()})")
     args.jobs = jobs
     results = Path(args.results or Path("results") / chosen.name)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, cores() // jobs)
     return Laboratory(chosen, settings, root.resolve(), results.resolve(), args.device, threads, synthetic, mvtec)
 
 
@@ -142,7 +142,8 @@ def _run_all(lab: Laboratory, jobs: list[Job], args: argparse.Namespace) -> None
     else:
         client, backend = nullcontext(), joblib.parallel_config(backend="loky", n_jobs=args.jobs)
     with client, backend:
-        joblib.Parallel(batch_size=1)(joblib.delayed(run_job)(lab, job) for job in jobs)
+        here = None if args.dask else os.getpid()
+        joblib.Parallel(batch_size=1)(joblib.delayed(run_job)(lab, job, parent=here) for job in jobs)
 
 
 class _Progress:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 
 import torch
@@ -12,8 +16,15 @@ from .laboratory import Laboratory
 from .plan import Job
 
 
-def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None) -> None:
-    """Make the records of a job that are not there yet."""
+def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None, parent: int | None = None) -> None:
+    """Make the records of a job that are not there yet.
+
+    Args:
+        tell: called with the key of each record when it is there.
+        parent: process that this one works for; when it ends, in whatever way, this one does, too.
+    """
+    if parent is not None and parent != os.getpid():  # with one job joblib starts no worker
+        _end_with(parent)
     missing = [record for record in job.records if not lab.store.has(record.key)]
     if not missing:
         return
@@ -27,3 +38,16 @@ def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None
                 tell(wanted.key)
     finally:
         torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _end_with(parent: int) -> None:
+    """A signal, or kill -9, reaches the parent alone; without this its workers would go on for minutes, and nobody would wait for them."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)  # what is half done is not kept anyway; records are written whole
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True, name="ends with its parent").start()

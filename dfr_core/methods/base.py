@@ -26,6 +26,7 @@ from ..device import pick_device
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..metrics import evaluation
+from .verdict import Verdict
 
 FORMAT = "dfr-model"
 FORMAT_VERSION = "2"  # 1: the projected extension had narrower layers
@@ -49,6 +50,7 @@ class Detector(ABC):
     Attributes (after fit):
         normal_tail_: the largest anomaly scores of the normal pixels, falling, up to an FPR of 5 %: float32.
         n_normal_pixels_: of how many.
+        verdict_: the highest score of each normal image, which the verdict on an image is taken from.
         loss_curve_: float32 [steps]; empty for a method that does not train step by step.
         data_fingerprint_: of the training images.
         weights_fingerprint_: of a backbone that it needs and the model file does not hold; else empty.
@@ -71,6 +73,7 @@ class Detector(ABC):
         self.progress = progress
         self._model: nn.Module | None = None
         self.normal_tail_: Tensor | None = None
+        self.verdict_ = Verdict()
         self.loss_curve_ = np.zeros(0, np.float32)
         self.weights_fingerprint_ = ""
 
@@ -126,7 +129,7 @@ class Detector(ABC):
         data = fingerprint(images)
         with self._all_or_nothing():  # uint8 is 192 KiB an image, so they stay on the device
             normal = self._learn(images.to(self.device), data, None if checkpoint is None else Path(checkpoint))
-            self._learnt(normal, data)
+            self._learnt(normal, data, images)
         return self
 
     @contextmanager
@@ -137,25 +140,29 @@ class Detector(ABC):
             self._model = self.normal_tail_ = None
             raise
 
-    def _learnt(self, normal: Tensor, data: str) -> None:
+    def _learnt(self, normal: Tensor, data: str, images: Tensor | None = None) -> None:
         self.data_fingerprint_ = data
         self._keep_tail(normal)
+        self.verdict_ = Verdict.of(normal, images)
 
     @torch.inference_mode()
     def calibrate(self, images: Any) -> Detector:
         """Take the thresholds (III-D) from other normal images than those trained on.
 
         The paper takes them from the training images, which the autoencoder fits more closely than new ones: the fewer they
-        are, the more of a new normal image lies above the threshold. Images kept from training keep the rate.
+        are, the more of a new normal image lies above the threshold. Images kept from training keep the rate. The verdict on
+        a whole image is taken from both (:mod:`dfr_core.methods.verdict`): a few images alone would set it too low.
 
         Args:
-            images: normal images that :meth:`fit` did not see; as for :meth:`fit`.
+            images: normal images that :meth:`fit` did not see; as for :meth:`fit`. Those it did see are left out, with a warning.
 
         Raises:
-            DFRError: not fitted, or images that cannot be used.
+            DFRError: not fitted, images that cannot be used, or none that is new.
         """
         self._fitted()
-        self._keep_tail(self.anomaly_tensor(as_images(images, self.settings.image_size)))
+        maps = self.anomaly_tensor(self.verdict_.unseen(as_images(images, self.settings.image_size)))
+        self._keep_tail(maps)
+        self.verdict_.kept = scoring.image_score(maps).float().cpu()
         return self
 
     def _keep_tail(self, normal: Tensor) -> None:
@@ -206,6 +213,11 @@ class Detector(ABC):
             raise DFRError(Setting("fpr"), f"{fpr} is not in [0, {TAIL}]", "a model keeps the normal scores up to that rate")
         return float(self.normal_tail_[scoring.allowed_pixels(self.n_normal_pixels_, fpr)])
 
+    def verdict_threshold(self) -> float:
+        """An image whose highest score exceeds it is called anomalous; ``verdict_.rate`` says how often a good one may be."""
+        self._fitted(here=True)
+        return self.verdict_.threshold
+
     def segment(self, images: Any, fpr: float = 0.005) -> np.ndarray:
         """Binary segmentations at an acceptable FPR on the training images: bool [N, h, w]. Errors: as for :meth:`threshold`."""
         limit = self.threshold(fpr)
@@ -251,7 +263,7 @@ class Detector(ABC):
         """
         self._fitted(here=True)
         tensors = {f"model.{k}": v for k, v in self._model.state_dict().items()}
-        tensors |= {"normal_tail": self.normal_tail_, "loss_curve": torch.from_numpy(self.loss_curve_)}
+        tensors |= {"normal_tail": self.normal_tail_, "loss_curve": torch.from_numpy(self.loss_curve_)} | self.verdict_.tensors()
         about = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -304,6 +316,7 @@ class Detector(ABC):
             self.n_normal_pixels_ = int(about["n_normal_pixels"])
             self.data_fingerprint_, self.weights_fingerprint_ = about["data_fingerprint"], about["weights_fingerprint"]
             self.normal_tail_, self.loss_curve_ = tensors["normal_tail"], tensors["loss_curve"].numpy()
+            self.verdict_ = Verdict.read(tensors)
             state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
             self._model = self._rebuilt(state, about)
         except DFRError as error:

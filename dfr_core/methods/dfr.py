@@ -6,7 +6,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,8 @@ from ..settings import Settings, current_edition_name, edition_settings
 from .base import Detector
 from .cae import latent_dimension
 from .reconstructors import Reconstructor, reconstructor
-from .train import Checkpoint, ProgressBar, run_name, train
+from .train import Checkpoint, ProgressBar, check_training, reconstruction_loss, run_name, train
+from .verdict import Verdict
 
 log = logging.getLogger("dfr")
 
@@ -118,16 +118,18 @@ class DFR(Detector):
             with full_precision(self.device):
                 c_d = min(s.latent_dim or latent_dimension(samples, s.variance), c_o)
                 self._model = reconstructor(s).from_samples(samples, c_d, s)
+            # Features that hardly vary have next to no loss of the kind; a hundredth of their length is small enough for anything.
+            mean = samples.mean(0)
+            trivial = float(max(reconstruction_loss(samples, mean, s.loss), 0.01 * reconstruction_loss(samples, 0 * mean, s.loss)))
             training = self._model.training_source(source)
             self.weights_fingerprint_ = self.extractor.backbone.fingerprint(s.layer_numbers[-1])
             run = Checkpoint(Path(checkpoint), run_name(s, data, self.weights_fingerprint_)) if checkpoint else None
             with ProgressBar("training the CAE", self.progress) as tell:
                 self.loss_curve_ = train(self._model, training, s, self._loss, checkpoint=run, progress=tell)
-            if not np.isfinite(self.loss_curve_).all():
-                raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+            check_training(self.loss_curve_, trivial)
             with torch.inference_mode():
                 normal = torch.cat([self._errors(batch) for batch in training.batches()])
-                return scoring.upsample(normal, image_size, s.map_interpolation)
+                return scoring.upsample(normal, image_size, s.map_interpolation, s.kernel, s.stride)
 
     def _loss(self, model: Reconstructor, rows: Tensor) -> Tensor:
         return model.loss(rows, self.settings.loss)
@@ -139,7 +141,7 @@ class DFR(Detector):
             DFRError: it is for another number of channels than the layers of the settings have.
         """
         self._check_channels(model.c_o, "model: is for")
-        self._model, self.normal_tail_ = model.to(self.device).eval(), None
+        self._model, self.normal_tail_, self.verdict_ = model.to(self.device).eval(), None, Verdict()
         return self
 
     def _check_channels(self, c_o: int, found: str) -> None:
@@ -153,7 +155,8 @@ class DFR(Detector):
     def _map(self, images: Tensor) -> Tensor:
         with arithmetic(self.settings.precision, self.device):
             regional = self.extractor.scores(images, self.regional_anomaly_map)
-            return scoring.upsample(regional, tuple(images.shape[-2:]), self.settings.map_interpolation)
+            s = self.settings
+            return scoring.upsample(regional, tuple(images.shape[-2:]), s.map_interpolation, s.kernel, s.stride)
 
     @torch.inference_mode()
     def regional_anomaly_map(self, features: RegionalFeatures) -> Tensor:

@@ -51,7 +51,7 @@ def report(detector: DFR, data: Category, fpr: float, name: str) -> Report:
     images, truth = (data.load_test_images(size), None) if data.without_mask else data.load_test(size)
     maps = detector.anomaly_tensor(images).cpu().numpy()
     masks = truth.numpy() if truth is not None and truth.any() else None
-    threshold, highest = detector.threshold(fpr), detector.threshold(0)
+    threshold, highest = detector.threshold(fpr), detector.verdict_threshold()
     found = findings(data.test, maps, masks, threshold, highest)
     over_pixels = [charts.roc(maps, masks, found, threshold), charts.pro(maps, masks, threshold)] if masks is not None else []
     return Report(
@@ -128,13 +128,19 @@ def _settings(detector: DFR, data: Category, images: torch.Tensor, fpr: float) -
         ("training images, fingerprint", detector.data_fingerprint_),
         ("network's weights, fingerprint", detector.weights_fingerprint_),
         ("segmentation threshold", f"{detector.threshold(fpr):.6g} (FPR {fpr:g} on {detector.n_normal_pixels_} normal pixels)"),
-        ("verdict's threshold", f"{detector.threshold(0):.6g} (the largest score of those pixels)"),
+        ("verdict's threshold", f"{detector.verdict_threshold():.6g} (the largest score of all normal images known)"),
+        ("false alarms promised", _promise(detector)),
         ("c_o, c_d", f"{detector.c_o_}, {detector.c_d_}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
     values = asdict(detector.settings) | {"weights": Path(detector.settings.weights).name}  # a folder's name is nobody else's business
     rows += [(name, value if isinstance(value, str) else "none" if value is None else json.dumps(value)) for name, value in values.items()]
     return [(name, str(value)) for name, value in rows]
+
+
+def _promise(detector: DFR) -> str:
+    kept = len(detector.verdict_.kept)
+    return f"at most 1 in {kept + 1} good images like the {kept} kept" if kept else "none: no images were kept from training (--calibrate)"
 
 
 def _shown(finding: Finding, maps: np.ndarray, masks: np.ndarray | None, threshold: float) -> Shown:

@@ -46,7 +46,7 @@ def _measured(lab: Laboratory, settings: Settings, name: str) -> tuple[dict[str,
         dense = features.dense()
         reconstruction = detector.reconstruct(dense)
         regional = detector.regional_anomaly_map(features)
-        anomaly = scoring.upsample(regional, size, settings.map_interpolation)[0]
+        anomaly = scoring.upsample(regional, size, settings.map_interpolation, settings.kernel, settings.stride)[0]
     centre = (features.shape[0] // 2, features.shape[1] // 2)
     arrays, slices = _stages(maps, features, size)
     arrays |= {
@@ -89,7 +89,8 @@ def _fields(detector: DFR, maps: dict[int, torch.Tensor], size: tuple[int, int],
     settings, stack, found = detector.settings, conv_fields(detector.extractor.backbone.stack), []
     args = (settings.kernel, settings.stride, settings.interpolation)
     for layer, phi in maps.items():
-        top, bottom = regional_field(axis_operator(phi.shape[2], size[0], *args), centre[0], stack[layer - 1])
-        left, right = regional_field(axis_operator(phi.shape[3], size[1], *args), centre[1], stack[layer - 1])
+        jump = detector.extractor.generator.jumps.get(layer)
+        top, bottom = regional_field(axis_operator(phi.shape[2], size[0], *args, jump), centre[0], stack[layer - 1])
+        left, right = regional_field(axis_operator(phi.shape[3], size[1], *args, jump), centre[1], stack[layer - 1])
         found.append([top, left, bottom, right])
     return found

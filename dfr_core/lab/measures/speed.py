@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...device import arithmetic, load_average, pick_device
+from ...device import arithmetic, cores, load_average, pick_device
 from ...methods.dfr import DFR
 from ...methods.whole import Whole
 
@@ -26,7 +25,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
     The weights do not change the time, so the CAE is a fresh one of the size that the trainings of this
     layer set came to (their median c_d).
     """
-    torch.set_num_threads(os.cpu_count() or 1)  # alone on the machine
+    torch.set_num_threads(cores())  # alone on the machine
     for record in wanted:
         sizes = [training.about["c_d"] for training in lab.store.load(record.after)]
         settings = replace(lab.settings, padding=record.about["padding"], layers=record.about["layers"])

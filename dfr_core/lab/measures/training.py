@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +12,7 @@ import torch
 
 from ... import scoring
 from ...data import Category, load_category
-from ...device import arithmetic, memory_budget, pick_device
+from ...device import arithmetic, cores, memory_budget, pick_device
 from ...extract import Extractor, feature_source
 from ...methods.dfr import DFR
 from ...metrics import border_profile, evaluation
@@ -39,7 +38,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
         extractor = Extractor(replace(base, layers=",".join(map(str, union))), device)
         train_images = category.load_train(base.image_size)
         test_images, masks = category.load_test(base.image_size)
-        budget = memory_budget(device) // (2 * max(1, (os.cpu_count() or 1) // lab.threads if device.type == "cpu" else 1))
+        budget = memory_budget(device) // (2 * max(1, cores() // lab.threads if device.type == "cpu" else 1))
         started = time.perf_counter()
         train = feature_source(extractor, train_images.to(device), budget)
         test = feature_source(extractor, test_images.to(device), budget)
@@ -71,7 +70,7 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
     settings: Settings = detector.settings
     test = source.select(settings.layer_numbers)
     regional = torch.cat([detector.regional_anomaly_map(batch) for batch in test.batches()])
-    maps = scoring.upsample(regional, size, settings.map_interpolation)
+    maps = scoring.upsample(regional, size, settings.map_interpolation, settings.kernel, settings.stride)
     result = evaluation(maps, masks.to(maps.device))
     good = [k for k, sample in enumerate(category.test) if sample.defect == "good"]
     more = {
