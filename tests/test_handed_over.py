@@ -113,6 +113,11 @@ MASKS: dict[str, tuple[object, str, int, int, str]] = {
     "palette of a drawing program": (
         Image.fromarray(np.where(squares() > 0, np.uint8(1), np.uint8(2))).convert("P"), "drawn.png", 300, 3, ""
     ),
+    "palette with transparent ground": (palette([1, 2, 8], [9] * 30), "png transparency 0", 300, 3, ""),
+    "palette with transparent ground and black": (palette([1, 2, 8], [255] * 3 + [0] * 30), "png transparency 0", 300, 3, ""),
+    "palette with a transparent label": (palette([1, 2, 8]), "png transparency 2", 200, 2, ""),
+    "palette without background": (palette([1, 2, 8], [9] * 30), "png", 300, 3, ""),
+    "grey with transparency": (Image.merge("LA", [Image.fromarray(squares([1, 9, 255]))] * 2), "png", 100, 1, ""),
     "colours": (colours((255, 128, 0), (0, 100, 100), (60, 60, 60)), "png", 300, 3, ""),
     "colours with transparency": (colours((255, 0, 0, 255), (0, 9, 0, 255), (1, 1, 1, 255), ground=(0, 0, 0, 0)), "png", 300, 3, ""),
     "white under transparency": (colours(*[(255, 255, 255, 255)] * 3, ground=(255, 255, 255, 0)), "png", 300, 3, ""),
@@ -140,7 +145,8 @@ def test_masks(tmp_path, kind):
         values = values.copy()
         values.putpalette(BLACK_LAST)
         ending = "png"
-    found = look_at_mask(mask(tmp_path / f"m.{ending}", values))
+    ending, *options = ending.split()
+    found = look_at_mask(mask(tmp_path / f"m.{ending}", values, **({options[0]: int(options[1])} if options else {})))
     near = 0 if n in (0, 6, 4096 - 300) or not said else 45  # what is cut may miss a few px of an edge
     assert abs(int(found.marked.sum()) - n) <= near
     assert ndimage.label(found.marked, np.ones((3, 3)))[1] == regions
@@ -405,9 +411,13 @@ def _(root):
     return root / "cloth"
 
 
-@row("names that differ in case", train=3)
+@row("names that differ in case", train=3, test=3, masks=2)
 def _(root):
     picture(cloth(root) / "train/good/0.PNG")
+    (root / "cloth/test/cut/0.png").rename(root / "cloth/test/cut/a.png")
+    (root / "cloth/ground_truth/cut/0_mask.png").rename(root / "cloth/ground_truth/cut/a_mask.png")
+    picture(root / "cloth/test/cut/A.png")
+    mask(root / "cloth/ground_truth/cut/A_MASK.PNG")
     return root / "cloth"
 
 
@@ -431,15 +441,17 @@ def test_what_is_used_and_said(tmp_path, capsys, kind):
     assert all(words in err for words in case.says), "told on standard error, too"
 
 
-def test_fit_tells_what_is_not_used(tmp_path, capsys):
+@pytest.mark.parametrize("quiet", [0, 1])
+def test_fit_tells_what_is_not_used(tmp_path, capsys, quiet):
     for k in range(2):
         picture(tmp_path / f"mine/{k}.png", k)
     text(tmp_path / "mine/a.mov")
     picture(tmp_path / "mine/more/0.png")
-    assert main(["fit", str(tmp_path / "mine"), "--out", str(tmp_path / "m.safetensors"), *SMALL[:-1]]) == 0
+    assert main(["fit", str(tmp_path / "mine"), "--out", str(tmp_path / "m.safetensors"), *SMALL[:-1], *["--quiet"] * quiet]) == 0
     out, err = capsys.readouterr()
     assert "fitted to 2 images" in out
-    assert "a.mov: a video" in err and "more: not read" in err
+    lines = [line for line in err.splitlines() if "a.mov: a video" in line or "more: not read" in line]
+    assert len(lines) == 2 and all(line.startswith("dfr: ") for line in lines)
 
 
 def evaluated(model: Path, data: Path, capsys: pytest.CaptureFixture) -> tuple[dict, str]:

@@ -64,14 +64,13 @@ class _Parser(argparse.ArgumentParser):
 
 @contextmanager
 def _notes(shown: bool) -> Iterator[None]:
-    """Show what the core logs on standard error."""
+    """Show what the core logs on standard error; what is handed over and not used (a warning) also where notes are not wanted."""
     log = logging.getLogger("dfr")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("dfr: %(message)s"))
     before = log.level
-    if shown:
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO if shown else logging.WARNING)
     try:
         yield
     finally:

@@ -115,7 +115,7 @@ def device_argument(parser: argparse.ArgumentParser) -> None:
 
 def quiet_argument(parser: argparse.ArgumentParser) -> None:
     """--quiet."""
-    parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes, but of what is not used")
 
 
 def chosen_data(args: argparse.Namespace) -> Category:

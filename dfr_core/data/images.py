@@ -124,8 +124,10 @@ def to_rgba(image: Image.Image) -> Image.Image:
 
 
 def read_picture(path: PathLike) -> Image.Image:
-    """The image in 8-bit RGB at its own size; the rules are those of :func:`read_image`."""
-    return read_photograph(path).picture
+    """The image in 8-bit RGB at its own size; the rules are those of :func:`read_image`. Files of several pictures are told."""
+    found = read_photograph(path)
+    tell(Note(Path(path), why) for why in found.notes)
+    return found.picture
 
 
 def check_size(size: int) -> int:

@@ -6,8 +6,9 @@ transparency (but where black was painted on a transparent ground, the black cou
 is the background. So masks of 0/255, 0/1, class numbers, colours, one bit, 16 bit and floats all work.
 
 That holds for masks that are exact. Of others the faint pixels are background, and that is told: levels up to an eighth of the
-brightest; in each connected piece what is at most half as bright as the brightest of the piece (soft edges are cut in
-the middle); pieces up to a sixth of the brightest of all, or a 64th of white; and everything, if no level is above a 32nd of white. A mask is not exact
+brightest; in each connected piece what is at most half as bright as the brightest of the piece (so soft edges are cut in the
+middle); pieces up to a sixth of the brightest of all, or a 64th of white; and everything, if no level is above a 32nd of white.
+A mask is not exact
 
 * in a lossy format (JPEG, WebP, HEIC, ...), if it has more than one level;
 * if it has more than eight levels and most of them nowhere fill 2 x 2 pixels: soft edges, or once a JPEG;
@@ -141,17 +142,11 @@ def _on_transparent(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _indices(image: Image.Image) -> np.ndarray:
     """The indices of a palette picture, changed where needed so that 0 is the background."""
     indices = np.asarray(image.getchannel("P") if image.mode == "PA" else image)
-    if has_transparency(image):
-        rgba = np.asarray(to_rgba(image))
-        return _on_transparent(_black_is_zero(indices, rgba[..., :3].max(axis=2), rgba[..., 3] > 127), rgba[..., 3])
-    return _black_is_zero(indices, np.asarray(image.convert("RGB")).max(axis=2), np.ones(indices.shape, bool))
-
-
-def _black_is_zero(indices: np.ndarray, brightness: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Index 0 for the background: where 0 itself has another colour and exactly one index in use is black, that one."""
-    black = np.unique(indices[seen & (brightness == 0)])
-    coloured = not (seen & (indices == 0) & (brightness == 0)).any()
-    if len(black) == 1 and coloured:
+    alpha = np.asarray(to_rgba(image))[..., 3]
+    if alpha.min() <= 127:  # what is transparent is background, so no colour need be
+        return _on_transparent(indices, alpha)
+    black = np.unique(indices[np.asarray(image.convert("RGB")).max(axis=2) == 0])
+    if len(black) == 1 and black[0] != 0:
         return np.where(indices == black[0], 0, np.where(indices == 0, black[0], indices))  # the two change places
     return indices
 

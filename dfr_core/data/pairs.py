@@ -34,6 +34,9 @@ def pair(images: Sequence[Path], masks: Sequence[Path], image_root: Path, mask_r
             whole = mask.parent
         if not found:
             raise DFRError(mask, "this mask has no test image", f"add the image '{MASK_ENDING.sub('', mask.stem)}' or remove the mask")
+        if len(found) > 1:  # names that differ in case, or in the extension
+            exact = {MASK_ENDING.sub("", mask.stem), mask.stem}
+            found = [image for image in found if exact & {image.stem, image.name}] or found
         if len(found) > 1:
             raise DFRError(
                 found[1], (f"has the same name as {found[0].name}, so it cannot be told which of them ", mask, " is for"), "rename one"
