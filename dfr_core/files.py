@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,26 +28,75 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         DFRError: the folder cannot be written to, or the disk is full.
     """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+    with replacing_all([path]) as (temporary,):
         yield temporary
+
+
+@contextmanager
+def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
+    """:func:`replacing` for files that belong together: all are put in place, once all are whole, or none is.
+
+    Raises:
+        DFRError: as :func:`replacing`; it names the file that was at fault, where the system says which.
+    """
+    targets = [Path(path) for path in paths]
+    temporaries: list[Path] = []
+    waiting: list[tuple[Path, Path]] = []
+    target = targets[0]
+    try:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                target.lstat()  # a name longer than the system takes is met here, before any work
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            # The temporary name owes nothing to the file's own, which may be as long as names can be.
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".dfr-", suffix=target.suffix[:16])
+            os.close(handle)
+            temporaries.append(Path(name))
+        yield temporaries
         # mkstemp makes private files; a result is meant to be read by whoever may read the folder.
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+        for temporary in temporaries:
+            temporary.chmod(0o666 & ~umask)
+        waiting = list(zip(temporaries, targets, strict=True))
+        while waiting:
+            temporary, target = waiting[0]
+            os.replace(temporary, target)
+            del waiting[0]
     except OSError as error:
+        waiting = []
         reason = error.strerror or str(error)
-        raise DFRError(path, f"cannot be written ({reason})", "choose a folder with write permission and free space") from error
+        raise DFRError(_culprit(error, temporaries, targets) or target, f"cannot be written ({reason})", _mend(error)) from error
     finally:
-        if temporary is not None:
+        for temporary, path in waiting:  # Ctrl-C between two renames: the set is whole, so the rest follows
+            with suppress(OSError):
+                os.replace(temporary, path)
+        for temporary in temporaries:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _culprit(error: OSError, temporaries: Sequence[Path], targets: Sequence[Path]) -> Path | None:
+    """The file that an error of the system is about, by the name a person knows it by."""
+    named = [target for temporary, target in zip(temporaries, targets) if str(temporary) == str(error.filename)]
+    return named[0] if named else None
+
+
+def _mend(error: OSError) -> str:
+    """What helps against an error of writing: a full disk wants something else than a name that is too long."""
+    return {
+        errno.ENAMETOOLONG: "choose a shorter name",
+        errno.ENOSPC: "make room, or choose a disk with free space",
+        errno.EDQUOT: "make room, or choose a disk with free space",
+        errno.EISDIR: "name a file that is no folder",
+        errno.ENOTDIR: "one of the folders in its name is a file; name another place",
+        errno.EEXIST: "one of the folders in its name is a file; name another place",
+        errno.EACCES: "choose a folder with write permission",
+        errno.EPERM: "choose a folder with write permission",
+        errno.EROFS: "choose a folder with write permission on another disk",
+    }.get(error.errno or 0, "choose a folder with write permission and free space")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -552,15 +552,9 @@ def _(b):
     return b.score(image=b.image.parent, out=b.image.parent)
 
 
-@row("a map would overwrite an image", "--out:", "would overwrite", "0_map.png")
-def _(b):
-    picture(b.image.with_name("0_map.png"))
-    return ["score", str(b.model), str(b.image), str(b.image.with_name("0_map.png")), "--out", str(b.image.parent)]
-
-
 @row("a full disk while a map is written", "0_map.png", "No space left", "free space")
 def _(b):
-    def fill(image, path, kind):
+    def fill(image, path, *_, **__):
         Path(path).write_bytes(b"half a picture")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -581,7 +575,7 @@ def _(b):
     return b.score(image=b.root / "gone.png")
 
 
-@row("a folder of no images to score", "nothing", "no images here", "name images")
+@row("a folder of no images to score", "nothing", "no images here", "put png")
 def _(b):
     (b.root / "nothing").mkdir()
     return b.score(image=b.root / "nothing")

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -23,7 +21,6 @@ from dfr_core import DFRError, Settings, __version__, edition, paper, released
 from dfr_core.command import COMMANDS, main
 from dfr_core.command.main import command, parser, spelling
 from dfr_core.command.options import settings_from
-from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, find_images, grey16, marked, output_names
 from dfr_core.errors import Setting
 
 FAST = ["--steps", "5", "--positions", "32"]
@@ -166,39 +163,6 @@ def test_messages_speak_of_options():
 # ------------------------------------------------------------------------------------------ there and back
 
 
-def test_score(model, data, tmp_path):
-    out = tmp_path / "deep" / "out"
-    lines = [json.loads(line) for line in run("score", model, data / "leather/test", "--out", out).splitlines()]
-    files = sorted((data / "leather/test").rglob("*.png"))
-    assert [line["file"] for line in lines] == [str(path) for path in files]
-    for path, line in zip(files, lines):
-        assert Path(line["map"]).name == f"{path.parent.name}_000_map.png"
-        picture = Image.open(line["map"])
-        assert picture.mode == "I;16" and picture.size == (256, 256) and line["size"] == [256, 256]
-        grey = np.asarray(picture)
-        marks = np.asarray(Image.open(line["segmentation"]))
-        assert Image.open(line["overlay"]).mode == "RGB"
-        assert np.array_equal(grey > line["grey_threshold"], marks == 255) and set(np.unique(marks)) <= {0, 255}
-        assert line["anomalous_share"] == pytest.approx((marks == 255).mean(), abs=1e-6)
-        assert line["scale"] * WHITE == pytest.approx(2 * line["threshold"])
-        assert min(line["image_score"], 2 * line["threshold"]) == pytest.approx(grey.max() * line["scale"], abs=line["scale"])
-        assert line["verdict"] == ("anomalous" if line["image_score"] > line["verdict_threshold"] else "normal")
-        assert line["fpr"] == 0.005
-    assert len(list(out.iterdir())) == 3 * len(files)
-
-
-def test_score_is_the_detectors_map(model, data, tmp_path):
-    from dfr_core import DFR
-
-    image = data / "leather/test/good/000.png"
-    line = json.loads(run("score", model, image, "--out", tmp_path, "--fpr", "0"))
-    detector = DFR.load(model)
-    scores = detector.anomaly_map(image)[0]
-    assert line["threshold"] == detector.threshold(0) == line["verdict_threshold"] and line["image_score"] == float(scores.max())
-    assert np.array_equal(np.asarray(Image.open(line["map"])), grey16(scores, line["threshold"]))
-    assert np.array_equal(np.asarray(Image.open(line["segmentation"])) == 255, scores > line["threshold"])
-
-
 def test_evaluate(model, data):
     from dfr_core import DFR, load_category
 
@@ -263,69 +227,6 @@ def test_own_photographs(tmp_path):
     where = ["--test", tmp_path / "suspects", "--masks", tmp_path / "drawn"]
     report = json.loads(run("evaluate", model, tmp_path, *where))
     assert report["category"] == tmp_path.name and report["counts"]["anomalous_images"] == 1 and report["counts"]["images"] == 2
-
-
-# ------------------------------------------------------------------------------------------ names and greys
-
-
-def touch(root: Path, *names: str) -> list[Path]:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return [root / name for name in names]
-
-
-def test_names_tell_images_apart(tmp_path):
-    paths = touch(
-        tmp_path, "cut/000.png", "fold/000.png", "fold/001.png", "x/cut/000.png", "s/a.png", "s/a.jpg", "CUT2/001B.png", "cut3/001b.png"
-    )
-    names = output_names(paths)
-    assert names[2] == "001" and names[1] == "fold_000"
-    assert names[0].endswith("_cut_000") and names[3] == "x_cut_000"
-    assert set(names[4:6]) == {"a_png", "a_jpg"}
-    assert names[6:] == ["CUT2_001B", "cut3_001b"]
-
-
-parts = st.sampled_from(["a", "b", "A", "a_b", "c"])
-
-
-@given(st.lists(st.tuples(st.lists(parts, max_size=3), parts, st.sampled_from([".png", ".jpg", ".PNG"])), max_size=12, unique_by=str))
-def test_names_never_collide(images):
-    paths = [Path("/root", *folders, stem + suffix) for folders, stem, suffix in images]
-    names = output_names(paths)
-    assert len({name.casefold() for name in names}) == len(paths)
-    assert all(name and "/" not in name for name in names)
-
-
-def test_what_is_found(tmp_path, monkeypatch):
-    touch(tmp_path, "in/b.png", "in/a.JPG", "in/deep/c.tif", "in/.hidden.png", "in/.git/d.png", "in/note.txt", "in/results/a_map.png")
-    monkeypatch.chdir(tmp_path)
-    found = find_images(["in/b.png", "in", "in/deep"], tmp_path / "in/results")
-    assert found == [Path("in/b.png"), Path("in/a.JPG"), Path("in/deep/c.tif")], "each once, and no earlier results"
-    assert find_images(["gone.png"], tmp_path) == [Path("gone.png")], "reported when it is read"
-    with pytest.raises(DFRError, match="out: in is the folder of the images"):
-        find_images(["in"], tmp_path / "in")
-
-
-@given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=50), st.floats(2.0**-20, 2.0**20, width=32))
-def test_a_map_holds_scores_and_segmentation(scores, threshold):
-    scores = np.array([*scores, threshold, np.nextafter(np.float32(threshold), np.float32(np.inf))], np.float32)
-    grey = grey16(scores, threshold)
-    assert grey.dtype == np.uint16
-    assert np.array_equal(grey > GREY_THRESHOLD, scores > np.float32(threshold))
-    scale = 2 * threshold / WHITE
-    inside = scores <= 2 * threshold
-    assert np.allclose(grey[inside] * scale, scores[inside], rtol=0, atol=scale * 0.51)
-    assert (grey[~inside] == WHITE).all()
-
-
-def test_an_overlay_leaves_the_normal_as_it_is():
-    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    scores = np.full((16, 16), 0.9, np.float32)
-    assert np.array_equal(marked(image, scores, 1.0), image)
-    scores[4:8, 4:8] = 3
-    changed = (marked(image, scores, 1.0) != image).any(-1)
-    assert changed[4:8, 4:8].all() and changed[3, 4:8].all() and not changed[:3].any() and not changed[9:].any()
 
 
 # ------------------------------------------------------------------------------------------ the other commands

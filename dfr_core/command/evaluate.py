@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
         "fps": round(len(images) / seconds, 2),
         "peak_memory_gib": _peak_memory(),
         "device": str(detector.device),
-        "edition": _edition_of(detector),
+        "edition": edition_of(detector),
         "c_o": detector.c_o_,
         "c_d": detector.c_d_,
         "settings": asdict(settings),
@@ -110,7 +110,7 @@ def _of_images(maps: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
     return {"roc_auc": None, "pro_auc": None, "image_roc_auc": roc_auc(image_score(maps), labels), "counts": counts}
 
 
-def _edition_of(detector: DFR) -> str | None:
+def edition_of(detector: DFR) -> str | None:
     """The edition with these settings (whatever the seed); None if there is none."""
     own = {**asdict(detector.settings), "seed": 0}
     return next((name for name, edition in EDITIONS.items() if {**asdict(edition.settings), "seed": 0} == own), None)

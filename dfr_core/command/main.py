@@ -19,10 +19,13 @@ from .. import __version__
 from ..errors import DFRError, Setting
 
 #: The commands in the order of the help. Each is a module here with WORDS, EPILOG, add_arguments(parser) and main(args) -> exit code.
-COMMANDS = ("fit", "score", "evaluate", "info", "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil")
+COMMANDS = ("fit", "score", "evaluate", "report", "info", "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil")
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 #: What the core calls otherwise than the command line.
 ALIASES = {"n_train": "train", "n_good": "good", "n_defect": "defect"}
+
+#: A command whose options are others has a LESS_MEMORY of its own.
+_LESS_MEMORY = "use a smaller --batch-size, --image-size or --width, fewer --layers, or --memory-gb 0"
 
 _EPILOG = """\
 examples:
@@ -31,7 +34,8 @@ examples:
   dfr evaluate leather.safetensors data --category leather
   dfr score leather.safetensors photo.jpg --out scored
 
-`dfr COMMAND --help` says more about each command. Exit codes: 0 done, 2 a mistake (one line says which), 130 interrupted."""
+`dfr COMMAND --help` says more about each command. Exit codes: 0 done, 1 done in part (the last
+lines say what was not), 2 a mistake (one line says which), 130 interrupted."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -112,10 +116,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # nothing in the core foresaw it, but it is still the machine's matter, not a bug
         _give_up_stdout()
         return _mistake(f"{error.filename or 'input or output'}: {error.strerror or error}")
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
-            return _mistake("out of memory; use a smaller --batch-size, --image-size or --width, fewer --layers, or --memory-gb 0")
-        raise
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -132,6 +132,10 @@ def _run(argv: Sequence[str] | None) -> int:
             return command(args.command).main(args)
     except DFRError as error:
         return _mistake(error.line(spelling({*vars(args), *getattr(args, "settings", ())})))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+            return _mistake(f"out of memory; {getattr(command(args.command), 'LESS_MEMORY', _LESS_MEMORY)}")
+        raise
 
 
 def spelling(options: Collection[str]) -> Callable[[Any], str]:

@@ -1,85 +1,50 @@
-"""What `dfr score` reads and writes: images found in files and folders, three pictures of each.
+"""The three pictures that `dfr score` writes of each image, and that `dfr report` shows: map, overlay, segmentation.
 
-All pictures have the size at which the model looks at an image (``settings.image_size``), not the photograph's own.
+They have the photograph's own size and shape, or those at which the model looks at it. A photograph of a hundred megapixels goes
+through in bands of rows, so that what is computed on the way takes little memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.nn.functional import adaptive_max_pool2d, interpolate
 
-from ..data.decode import EXTENSIONS, KINDS
-from ..errors import DFRError, Setting
-from ..files import replacing
+from ..files import replacing_all
 from ..plotting import FOUND, outline, overlay
+from .results import PICTURES, marked_as, target
 
 #: In a map, grey levels above this one are scores above the threshold.
 GREY_THRESHOLD = 32767
 WHITE = 65535
+#: Pixels worked on at a time.
+_BAND = 1 << 20
+#: An outline is one pixel wide for so many pixels of the longer side, so that it is seen on a large photograph too.
+_LINE = 400
 
 
-def find_images(places: Iterable[str | Path], out: Path) -> list[Path]:
-    """The images that files and folders (with the folders in them) name, each once, in order.
+def _bands(height: int, width: int) -> Iterator[slice]:
+    rows = max(1, _BAND // max(width, 1))
+    return (slice(start, start + rows) for start in range(0, height, rows))
 
-    Args:
-        out: where results go; what lies there is not taken for an image again.
 
-    Raises:
-        DFRError: a place is missing, a folder has no images, or ``out`` is one of the folders.
+def at_size(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A model's anomaly map [h, w] on the pixels of a photograph: float32 [height, width].
+
+    The photograph was stretched to the model's size; this is the way back. Along a side that is longer than the model's it is
+    bilinear between the centres of pixels, along a shorter one each pixel gets the highest score that lies on it. So every score lies
+    where the model saw it, and none is above the map's largest.
     """
-    found: dict[Path, Path] = {}
-    out = out.resolve()
-    for place in map(Path, places):
-        if not place.is_dir():
-            found.setdefault(place.resolve(), place)  # a missing file is reported where it is read
-            continue
-        if place.resolve() == out:
-            raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
-        here = [path for path in sorted(place.rglob("*")) if _wanted(path.relative_to(place)) and path.is_file()]
-        here = [path for path in here if out not in path.resolve().parents]
-        if not here:
-            raise DFRError(place, "no images here", f"name images, or a folder with {KINDS} files")
-        for path in here:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
-
-
-def _wanted(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
-
-
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each image: its stem, with as many of its folders in front as it takes to tell them apart.
-
-    ``cut/000.png`` and ``fold/000.png`` become ``cut_000`` and ``fold_000``. Upper and lower case count as the
-    same, as they do on many disks; ``a.png`` and ``a.jpg`` of one folder become ``a_png`` and ``a_jpg``.
-    """
-    parts = [path.resolve().parts[1:] for path in paths]
-    names: list[str | None] = [None] * len(paths)
-    taken: set[str] = set()
-    depth = 0
-    while (open_ := [k for k, name in enumerate(names) if name is None]) and depth <= max(map(len, parts)):
-        wish = {k: "_".join((*parts[k][:-1][len(parts[k]) - 1 - depth :], paths[k].stem)) for k in open_ if depth < len(parts[k])}
-        counts: dict[str, int] = {}
-        for name in wish.values():
-            counts[name.casefold()] = counts.get(name.casefold(), 0) + 1
-        for k, name in wish.items():
-            if counts[name.casefold()] == 1 and name.casefold() not in taken:
-                names[k] = name
-        taken |= {name.casefold() for name in wish.values()}
-        depth += 1
-    for k, name in enumerate(names):
-        if name is None:
-            wished = name = f"{paths[k].stem}_{paths[k].suffix[1:]}"
-            number = 2
-            while name.casefold() in taken:
-                name, number = f"{wished}-{number}", number + 1
-            taken.add(name.casefold())
-            names[k] = name
-    return names
+    if scores.shape == (height, width):
+        return scores
+    seen = torch.from_numpy(np.ascontiguousarray(scores))[None]
+    pooled = adaptive_max_pool2d(seen, (min(height, scores.shape[0]), min(width, scores.shape[1])))
+    whole = interpolate(pooled[None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+    return whole.clamp_(float(scores.min()), float(scores.max())).numpy()
 
 
 def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -88,17 +53,38 @@ def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:
     ``score = grey * 2 * threshold / 65535`` gives the scores back. The rounding is such that a grey level exceeds
     :data:`GREY_THRESHOLD` exactly where the score exceeds the threshold.
     """
-    grey = np.asarray(scores, np.float64) / (2 * max(threshold, 1e-30)) * WHITE  # in this order the threshold is exactly one half
-    return np.ceil(grey - 0.5).clip(0, WHITE).astype(np.uint16)
+    scores = np.asarray(scores)
+    grey = np.empty(scores.shape, np.uint16)
+    for band in _bands(len(scores), scores[0].size):
+        unit = np.asarray(scores[band], np.float64) / (2 * max(threshold, 1e-30)) * WHITE  # so the threshold is exactly one half
+        grey[band] = np.ceil(unit - 0.5).clip(0, WHITE)
+    return grey
 
 
-def marked(image: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """The image [h, w, 3] with heat where its scores exceed the threshold (full at three times that), and the border drawn."""
-    return outline(overlay(image, scores, threshold, 3 * threshold), scores > threshold, FOUND)
+def marked(image: np.ndarray, scores: np.ndarray, threshold: float, width: int | None = None) -> np.ndarray:
+    """The image [h, w, 3] with heat where its scores exceed the threshold (full at three times that), and the border drawn.
+
+    Args:
+        width: of the border in pixels; None: :func:`line_width`.
+    """
+    heated = np.empty(image.shape, np.uint8)
+    for band in _bands(*scores.shape):
+        heated[band] = overlay(image[band], scores[band], threshold, 3 * threshold)
+    return outline(heated, scores > threshold, FOUND, width or line_width(scores.shape))
 
 
-def write_pictures(folder: Path, name: str, image: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, str]:
-    """Write ``NAME_map.png`` (16-bit), ``NAME_overlay.png`` and ``NAME_segmentation.png`` (0 and 255).
+def line_width(shape: tuple[int, ...]) -> int:
+    """How wide an outline must be to be seen on a picture of [h, w, ...]."""
+    return max(1, round(max(shape[:2]) / _LINE))
+
+
+def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, str]:
+    """Write ``NAME_map.png`` (16-bit), ``NAME_overlay.png`` and ``NAME_segmentation.png`` (0 and 255): all three or none.
+
+    Args:
+        source: the file of the image; the pictures are marked as its results (:mod:`.results`).
+        image: uint8 [h, w, 3].
+        scores: float [h, w].
 
     Returns:
         the paths, by ``map``, ``overlay`` and ``segmentation``.
@@ -111,10 +97,12 @@ def write_pictures(folder: Path, name: str, image: np.ndarray, scores: np.ndarra
         "overlay": marked(image, scores, threshold),
         "segmentation": (scores > threshold).astype(np.uint8) * 255,
     }
-    written = {}
-    for kind, picture in pictures.items():
-        path = folder / f"{name}_{kind}.png"
-        with replacing(path) as temporary:
-            Image.fromarray(picture).save(temporary, "PNG")
-        written[kind] = str(path)
-    return written
+    paths = {picture: target(folder, name, picture) for picture in PICTURES}
+    with replacing_all(list(paths.values())) as temporaries:
+        for picture, temporary in zip(PICTURES, temporaries, strict=True):
+            try:  # the fastest compression: on a photograph of 24 megapixels the next one takes twice the time for a tenth less
+                Image.fromarray(pictures[picture]).save(temporary, "PNG", compress_level=1, pnginfo=marked_as(source))
+            except OSError as error:
+                error.filename = error.filename or str(temporary)  # a full disk does not say which file it was filled with
+                raise
+    return {picture: str(path) for picture, path in paths.items()}

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..errors import DFRError, Setting
+from ..errors import DFRError
 from .options import check_folder, chosen_model, fpr_argument, model_arguments
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from ..data.images import Photograph
+    from ..methods.base import Detector
 
 WORDS = "map the anomalies of images"
 EPILOG = """\
@@ -17,17 +27,32 @@ for each image, in DIR:
                          middle: grey levels above 32767 are scores above it; white is twice the threshold or more.
   NAME_overlay.png       the image, with heat where scores exceed the threshold and the segmentation outlined in blue
   NAME_segmentation.png  255 where the score exceeds the threshold, else 0
-and one line of JSON on standard output. Pictures have the size at which the model sees an image (256 x 256), whatever the
-photograph's own. NAME is the image's name, with its folder in front where two images have the same name.
+and one line of JSON on standard output. Pictures have the photograph's own size and shape, turned as a viewer shows it; with
+--size model those at which the model sees it. NAME is the image's name, with its folders in front where other results in DIR have
+that name: results of one image never replace those of another, those of the same image are renewed.
 
 The threshold lets a share FPR of the pixels of the normal training images pass as anomalous, so a few pixels above it are
 no alarm. The verdict on the whole image is stricter: "anomalous" if its largest score exceeds every score of
 the training images, and of those kept for `dfr fit --calibrate` (verdict_threshold). With n kept images at most one good image
 in n + 1 is called anomalous, if it was taken as they were (false_alarms_at_most; null without any: nothing is promised).
 
+Two numbers can be compared between models; scores cannot. "ratio" says how many times the verdict's threshold the largest score is:
+above 1 is anomalous. "p_value" is a probability: of good images taken like the n kept ones at most so large a share scores as high;
+it is never below 1 / (n + 1), and null without kept images, since the training images can promise nothing.
+
+A missing image is a mistake: nothing is scored. One that cannot be read is reported ("error" instead of a score), the others are
+scored, and at the end all such images are listed; the exit code is then 1, or 2 if there was no other. In a folder, masks, results
+of an earlier `dfr score` and files of other kinds are passed over, and named.
+
 examples:
   dfr score leather.safetensors photo.jpg --out scored
   dfr score leather.safetensors data/leather/test --out scored --fpr 0 > scores.jsonl"""
+
+#: Said when the memory does not suffice.
+LESS_MEMORY = "use --size model, or smaller photographs"
+PARTLY, NOTHING = 1, 2
+#: Pixels of photographs that are held at a time, beyond the first.
+PIXELS = 50_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,51 +60,130 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a file that `dfr fit` wrote")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files, or folders (with all folders in them)")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; made if missing")
+    words = "of the pictures: the photograph's own, or the model's (default photo)"
+    parser.add_argument("--size", choices=("photo", "model"), default="photo", help=words)
     fpr_argument(parser)
     model_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run `dfr score`."""
-    from ..data import load_images
-    from ..plotting import to_image
-    from .pictures import GREY_THRESHOLD, WHITE, find_images, output_names, write_pictures
+    from ..data.images import Seen, told
+    from ..data.notes import tell
+    from .places import find_images
+    from .results import occupied, output_names
 
     out = Path(args.out)
     check_folder("out", out)
-    paths = find_images(args.images, out)
-    names = output_names(paths)
-    _check_not_input(out, names, paths)
+    paths, passed = find_images(args.images, out)
+    names = dict(zip(paths, output_names(paths, occupied(out)), strict=True))
     detector = chosen_model(args)
-    threshold, highest = detector.threshold(args.fpr), detector.verdict_threshold()
-    batch = detector.extractor.batch
-    for start in range(0, len(paths), batch):
-        images = load_images(paths[start : start + batch], detector.settings.image_size)
-        maps = detector.anomaly_tensor(images).cpu().numpy()
-        for path, name, image, scores in zip(paths[start:], names[start:], images, maps, strict=False):
-            written = write_pictures(out, name, to_image(image), scores, threshold)
-            score = float(scores.max())
-            line = {
-                "file": str(path),
-                "image_score": score,
-                "verdict": "anomalous" if score > highest else "normal",
-                "verdict_threshold": highest,
-                "false_alarms_at_most": detector.verdict_.rate,
-                "fpr": args.fpr,
-                "threshold": threshold,
-                "anomalous_share": round(float((scores > threshold).mean()), 6),
-                "scale": 2 * threshold / WHITE,
-                "grey_threshold": GREY_THRESHOLD,
-                "size": list(scores.shape),
-            }
-            print(json.dumps(line | written), flush=True)
-    return 0
+    detector.threshold(args.fpr)  # a mistake in it is told before the notes
+    tell(passed)
+    failures: list[DFRError] = []
+    seen: list[Seen] = []
+    try:
+        for batch in _batches(paths, detector.extractor.batch):
+            maps = iter(_maps(detector, [read.picture for _, read in batch if not isinstance(read, DFRError)]))
+            for path, read in batch:
+                if isinstance(read, DFRError):
+                    if len(paths) == 1:
+                        raise read
+                    failures.append(read)
+                    line = {"file": str(path), "error": str(read)}
+                else:
+                    line = _scored(args, out, names[path], path, read.picture, next(maps), detector)
+                    seen.append(Seen(path, read.picture.size, read.white, read.turned, read.notes))
+                print(json.dumps(line), flush=True)
+    finally:  # also when the disk is full in the middle
+        tell(told(seen))
+        _list(failures)
+    return 0 if not failures else PARTLY if seen else NOTHING
 
 
-def _check_not_input(out: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
-    inputs = {path.resolve() for path in paths}
-    for name in names:
-        for kind in ("map", "overlay", "segmentation"):
-            path = out / f"{name}_{kind}.png"
-            if path.resolve() in inputs:
-                raise DFRError(Setting("out"), f"would overwrite the image {path}", "name another folder for the results")
+def _batches(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, Photograph | DFRError]]]:
+    """The photographs, or why one cannot be read, in batches of few enough images and pixels."""
+    from ..data.images import read_photograph
+
+    white = _white(paths)
+    batch: list[tuple[Path, Photograph | DFRError]] = []
+    pixels = 0
+    for path in paths:
+        try:
+            photograph = read_photograph(path, white)
+            pixels += photograph.picture.width * photograph.picture.height
+            batch.append((path, photograph))
+        except DFRError as error:
+            batch.append((path, error))
+        if len(batch) == most or pixels > PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _white(paths: Sequence[Path]) -> int | None:
+    """White of the images of more than 8 bit, one for all of them, as where a set is read at once (:mod:`dfr_core.data.images`)."""
+    from PIL import Image
+
+    from ..data.images import read_photograph
+
+    found = []
+    for path in paths:
+        with suppress(Exception):  # what cannot be read is told in its turn
+            with Image.open(path) as picture:
+                deep = picture.mode.startswith(("I", "F"))
+            found += [read_photograph(path).white or 0] if deep else []
+    return max(found, default=None)
+
+
+def _maps(detector: Detector, pictures: Sequence[Image.Image]) -> np.ndarray | list:
+    """The anomaly maps at the model's size: float32 [N, h, w]."""
+    if not pictures:
+        return []
+    import torch
+
+    from ..data.images import resize_picture, to_tensor
+
+    size = detector.settings.image_size
+    return detector.anomaly_tensor(torch.stack([to_tensor(resize_picture(picture, size)) for picture in pictures])).cpu().numpy()
+
+
+def _scored(
+    args: argparse.Namespace, out: Path, name: str, path: Path, picture: Image.Image, scores: np.ndarray, detector: Detector
+) -> dict[str, Any]:
+    """Write the pictures of an image; what is said of it."""
+    import numpy as np
+
+    from ..data.images import resize_picture
+    from .pictures import GREY_THRESHOLD, WHITE, at_size, write_pictures
+
+    score, highest, threshold = float(scores.max()), detector.verdict_threshold(), detector.threshold(args.fpr)
+    if args.size == "photo":
+        image, scores = np.asarray(picture), at_size(scores, picture.height, picture.width)
+    else:
+        image = resize_picture(picture, detector.settings.image_size)
+    written = write_pictures(out, name, path, image, scores, threshold)
+    return {
+        "file": str(path),
+        "image_score": score,
+        "ratio": score / highest if highest > 0 else None,
+        "p_value": detector.verdict_.p_value(score),
+        "verdict": "anomalous" if score > highest else "normal",
+        "verdict_threshold": highest,
+        "false_alarms_at_most": detector.verdict_.rate,
+        "fpr": args.fpr,
+        "threshold": threshold,
+        "anomalous_share": round(float((scores > threshold).mean()), 6),
+        "scale": 2 * threshold / WHITE,
+        "grey_threshold": GREY_THRESHOLD,
+        "size": list(scores.shape),
+    } | written
+
+
+def _list(failures: Sequence[DFRError]) -> None:
+    """What could not be scored, last on the screen: a line each, and one that counts them where they are several."""
+    for error in failures:
+        print(f"dfr: error: {' '.join(str(error).split())}", file=sys.stderr)
+    if len(failures) > 1:
+        print(f"dfr: error: {len(failures)} of what was named could not be scored", file=sys.stderr)

@@ -172,7 +172,7 @@ def some_images(folder: Path, listing: Listing, what: str) -> Listing:
     if listing.images:
         return listing
     said = lines(listing.unused_masks())
-    only = f", only {'; '.join(line.removeprefix(str(folder)).lstrip('/') for line in said[:3])}" if said else ""
+    only = f", only {'; '.join(line.removeprefix(str(folder)).lstrip('/: ') for line in said[:3])}" if said else ""
     raise DFRError(folder, f"no images here ({what}){only}", f"put {KINDS} files in it")
 
 

@@ -65,6 +65,10 @@ class Verdict:
         """At most so many of the good images like the kept ones are called anomalous; None: nothing is promised."""
         return 1 / (len(self.kept) + 1) if len(self.kept) else None
 
+    def p_value(self, score: float) -> float | None:
+        """Of good images like the kept ones at most so large a share scores as high (conformal p-value); None without any."""
+        return (1 + int((self.kept >= score).sum())) / (len(self.kept) + 1) if len(self.kept) else None
+
     def unseen(self, images: Tensor) -> Tensor:
         """Those of uint8 images [n, 3, H, W] that were not trained on, each once; what is left out is told in the log.
 
