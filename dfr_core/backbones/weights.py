@@ -101,7 +101,7 @@ def _fill_distilled(network: VGG, seed: int) -> None:
     width = json.loads(load_tensors(file)[1]["made"])["width"]
     if network.width != width:
         problem = f"the distilled {network.architecture.title} has {width}, not {network.width}"
-        raise DFRError(Setting("width"), problem, ("set ", Setting("width", width)))
+        raise DFRError(Setting("width"), problem, ("set ", Setting("width", width), " or ", Setting("weights", "untrained")))
     _fill_from_file(network, file)
 
 
