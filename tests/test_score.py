@@ -217,7 +217,8 @@ def test_pictures_have_the_photographs_size_and_hold_the_detectors_map(score, mo
     _, (line,), _ = score(path)
     detector = DFR.load(model)
     scores = detector.anomaly_map(path)[0]
-    assert line["size"] == [90, 150] and line["threshold"] == detector.threshold() and line["verdict_threshold"] == detector.verdict_threshold()
+    assert line["size"] == [90, 150] and line["threshold"] == detector.threshold()
+    assert line["verdict_threshold"] == detector.verdict_threshold()
     assert line["image_score"] == float(scores.max()) and line["ratio"] == line["image_score"] / line["verdict_threshold"]
     assert line["verdict"] == ("anomalous" if line["ratio"] > 1 else "normal")
     whole = at_size(scores, 90, 150)
