@@ -184,20 +184,20 @@ def _whole(settings: Settings, name: str, least: int) -> None:
 
 #: Names the edition where nobody says which.
 EDITION_VARIABLE = "DFR_EDITION"
-# What an untrained network and minutes on a laptop ask for, each measured (see docs/choices.md).
+# What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
 _SLIM = Settings(
-    weights="untrained",
+    weights="distilled",
     width=0.125,
     padding="reflect",
-    variance=0.99,  # nine tenths of the variance of untrained features is light and shade: c_d would be 1 or 2
+    variance=0.97,
     initialisation="pca",
     pca_samples=4096,
-    learning_rate=2e-3,
+    learning_rate=4e-3,
     schedule="onecycle",
     positions=32,
-    steps=250,
+    steps=400,
 )
-_EDITIONS = {"quick": replace(_SLIM, steps=125), "embedded": _SLIM, "paper": Settings()}
+_EDITIONS = {"quick": replace(_SLIM, steps=200), "embedded": _SLIM, "paper": Settings()}
 
 
 def edition_settings(name: str) -> Settings:

@@ -380,6 +380,13 @@ def test_a_loaded_model_is_the_saved_one(case, odd_images, tmp_path):
 
 
 @each
+def test_equal_fits_are_equal_files(case, images, tmp_path):
+    _, settings, file = case
+    fresh(settings, images).save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == file.read_bytes()
+
+
+@each
 def test_the_file_tells_what_it_is(case):
     detector, settings, file = case
     _, about = load_tensors(file)

@@ -238,7 +238,7 @@ class _State:
         tensors = {f"student.{name}": tensor for name, tensor in student.state_dict().items()}
         for place, parameter, state in _states(optimisers):
             tensors |= {f"{place}.{name}": value for name, value in state[parameter].items()}
-        save_tensors(self.path, tensors | {"curve": torch.from_numpy(curve[:step])}, {"run": self.run, "step": str(step)})
+        save_tensors(self.path, tensors | {"curve": torch.from_numpy(curve[:step])}, {"state": json.dumps([self.run, step])})
 
     @torch.no_grad()
     def restore(self, student: Student, optimisers: Optimisers, curve: np.ndarray) -> int:
@@ -246,10 +246,10 @@ class _State:
         if self.path is None or not self.path.exists():
             return 0
         tensors, about = load_tensors(self.path)
-        if about.get("run") != self.run:
+        run, step = json.loads(about.get("state", "[null, 0]"))
+        if run != self.run:
             raise DFRError(self.path, "is the state of another run", "delete it to start afresh")
         try:
-            step = int(about["step"])
             student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
             for place, parameter, state in _states(optimisers):
                 found = {k.removeprefix(f"{place}."): v for k, v in tensors.items() if k.startswith(f"{place}.")}
