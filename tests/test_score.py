@@ -25,7 +25,8 @@ from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, at_size, grey16, li
 from dfr_core.command.places import find_images
 from dfr_core.command.results import NAME_BYTES, mark_in, mark_of, occupied, output_names
 
-SMALL = ["--layers", "1:3", "--width", "0.05", "--image-size", "64", "--steps", "2", "--positions", "16", "--weights", "untrained", "--quiet"]
+UNTRAINED = ["--weights", "untrained", "--width", "0.05"]
+SMALL = [*UNTRAINED, "--layers", "1:3", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
 
 
 def photograph(path: Path, seed: int = 0, size: tuple[int, int] = (48, 40), **save) -> Path:
