@@ -520,7 +520,7 @@ def test_using_an_unfitted_detector(case, use):
 
 BAD = {
     "floats": (np.zeros((2, 64, 64, 3)), "dtype .* is not uint8"),
-    "one channel": (np.zeros((2, 64, 64), np.uint8), "shape .* is not"),
+    "two channels": (np.zeros((2, 2, 64, 64), np.uint8), "shape .* is not"),
     "no images": ([], "list is empty"),
     "nothing": (None, "cannot use a NoneType"),
     "no file": ("nowhere.png", "nowhere.png"),
