@@ -96,6 +96,7 @@ def settings_of(*options: str) -> Settings:
     return settings_from(parser().parse_args(["fit", "DATA", "--out", "MODEL", *options]))
 
 
+SLIM = ["--layers", "1:2", "--weights", "untrained", "--width", "0.05"]
 OTHER = {
     "backbone": "vgg16",
     "image_size": 128, "width": 0.5, "padding": "zeros", "layers": "1,5,12", "interpolation": "bilinear", "kernel": 3, "stride": 2,
@@ -182,7 +183,7 @@ def test_evaluate(model, data):
 def test_fit_calibrates_on_images_kept_from_training(data, tmp_path, capsys):
     from dfr_core import DFR
 
-    small = ["--layers", "1:2", "--weights", "untrained", "--width", "0.05", "--steps", "2"]
+    small = [*SLIM, "--steps", "2"]
     kept = data / "leather" / "test" / "good"
     run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small, "--calibrate", kept)
     assert "training images are few" not in capsys.readouterr().err
@@ -193,7 +194,7 @@ def test_fit_calibrates_on_images_kept_from_training(data, tmp_path, capsys):
 
 
 def test_notes_and_quiet(data, tmp_path, capsys):
-    small = ["--layers", "1:2", "--weights", "untrained", "--width", "0.05", "--steps", "2"]
+    small = [*SLIM, "--steps", "2"]
     run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *small)
     notes = capsys.readouterr().err
     assert "dfr: features cached" in notes and "dfr: 3 training images are few" in notes
@@ -204,7 +205,7 @@ def test_notes_and_quiet(data, tmp_path, capsys):
 
 
 def test_a_finished_checkpoint_gives_the_same_model(data, tmp_path):
-    arguments = ["--layers", "1:2", "--weights", "untrained", "--width", "0.05", "--steps", "4", "--quiet", "--checkpoint", tmp_path / "c.ckpt"]
+    arguments = [*SLIM, "--steps", "4", "--quiet", "--checkpoint", tmp_path / "c.ckpt"]
     first = run("fit", data / "leather", "--out", tmp_path / "a.safetensors", *arguments)
     again = run("fit", data / "leather", "--out", tmp_path / "b.safetensors", *arguments)
     assert (tmp_path / "c.ckpt").is_file()
@@ -223,7 +224,7 @@ def test_own_photographs(tmp_path):
     (tmp_path / "drawn").mkdir()
     Image.fromarray(mask).save(tmp_path / "drawn/c.png")
     model = tmp_path / "mine.safetensors"
-    run("fit", tmp_path, "--out", model, "--layers", "1:2", "--weights", "untrained", "--width", "0.05", "--steps", "2", "--quiet")
+    run("fit", tmp_path, "--out", model, *SLIM, "--steps", "2", "--quiet")
     where = ["--test", tmp_path / "suspects", "--masks", tmp_path / "drawn"]
     report = json.loads(run("evaluate", model, tmp_path, *where))
     assert report["category"] == tmp_path.name and report["counts"]["anomalous_images"] == 1 and report["counts"]["images"] == 2
