@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Hierarchical features
 #
-# **Paper:** Section III-A, Fig. 2; Section IV-C2 for the padding · **Needs:** notebook 01
+# **Paper:** Section III-A; Section IV-C2 for the padding, IV-B for what is learnt · **Needs:** notebook 01
 #
 # DFR never looks at pixels when it judges an image. It looks at what a classification network makes of them: the sixteen
 # feature maps φ_1 to φ_16 behind VGG19's convolutions. Shallow maps are nearly as fine as the image and hold edges and
@@ -14,7 +14,7 @@
 # After this notebook you can
 #
 # - compute VGG19's maps with plain convolutions, and give the shape of each,
-# - follow an image through the four stages of Fig. 2, with the shape after each,
+# - say how the trace of a small defect spreads and fades from layer to layer,
 # - write zero and reflection padding, and say what each claims about the world outside the picture,
 # - predict how far padding reaches into a map, from its receptive field,
 # - say what features that were learnt are worth beside random ones, and where they are worth nothing.
@@ -119,7 +119,6 @@ before = dict(mirrored.feature_maps(image, chosen))
 pictures = [to_image(image[0].numpy())] + [strongest(before[k]) for k in chosen[:3]]
 show(*pictures, titles=["image"] + [f"layer {k}" for k in chosen[:3]], width=2.3)
 
-# %%
 show(
     *(strongest(before[k]) for k in chosen[3:]),
     titles=[f"layer {k}" for k in chosen[3:]],
@@ -146,7 +145,6 @@ verdict("deeper layers: a larger share of the units notices", widest == sorted(w
 faded = strongest_change[-1] < 0.1 * max(strongest_change)
 verdict("at layer 16 the strongest change is less than a tenth of the largest", faded)
 
-# %%
 figure, axes = plt.subplots(1, len(chosen), figsize=(12, 2.6))
 for axis, k in zip(axes, chosen):
     drawn = axis.imshow(signal[k], vmin=0, vmax=1)
@@ -160,26 +158,6 @@ plt.show()
 # else in the picture. On the way down it spreads and fades until it is lost in what the scene contains anyway. So small defects
 # are the business of shallow layers. Why then have deep ones? They say in what surroundings a thing stands, and only they see a
 # defect that is large. A detector that hears all layers has both.
-
-# %% [markdown]
-# ## Fig. 2: where these maps go
-#
-# The maps are the first of four stages. Their shapes tell the rest of the story, which the next notebooks derive:
-
-# %%
-c_o = vgg19.feature_dimension(settings.layers, settings.width)
-stages = [
-    ("image", "3 × 256 × 256", ""),
-    ("1 hierarchical features", "c_l × h_l × w_l", "notebook 02"),
-    ("2 regional features f", f"{c_o} × 64 × 64", "notebook 03"),
-    ("3 reconstruction of f", f"{c_o} × 64 × 64", "notebook 04"),
-    ("4 anomaly map", "256 × 256", "notebook 05"),
-]
-print(table(stages, ("stage", "shape", "where")))
-verdict(
-    "c_o is the sum of the channels of the chosen layers",
-    c_o == sum(shapes[k - 1][0] for k in settings.layer_numbers),
-)
 
 # %% [markdown]
 # ## Section IV-C2: what the padding invents
@@ -223,7 +201,6 @@ difference = {
     k: np.abs(zeros[k] - reflect[k]).max(0) for k in zeros
 }  # the largest over channels: [h_l, w_l]
 
-# %%
 show(*(difference[k] for k in chosen[2:]), titles=[f"layer {k}" for k in chosen[2:]], width=2.3)
 
 # %% [markdown]
@@ -258,7 +235,6 @@ verdict("units that see image only have the same value with either padding", unt
 touched = all((difference[k][~clean[k]] > tolerance[k]).mean() > 0.5 for k in zeros)
 verdict("most of the others do not", touched)
 
-# %%
 rows = [
     (k, f"{(~clean[k]).sum()} of {clean[k].size}", f"{100 * (~clean[k]).mean():.0f} %")
     for k in (1, 4, 8, 12, 16)
@@ -336,18 +312,10 @@ from dfr_core import DFR
 from dfr_core.settings import edition_settings
 
 slim = settings if settings.weights == "distilled" else edition_settings("embedded")
-networks_tried = {
-    "random": replace(slim, weights="untrained", variance=0.99),
-    "learnt": slim,
-}
-examples = {
-    "carpet": "color",
-    "leather": "glue",
-    "pill": "pill_type",
-}  # one defect each, to look at
+networks_tried = {"random": replace(slim, weights="untrained", variance=0.99), "learnt": slim}
+examples = {"carpet": "color", "leather": "glue", "pill": "pill_type"}  # a defect each
 
 
-# %%
 def try_network(settings, name):
     """Fit and score one category: ROC-AUC, PRO-AUC, the example's map, divided by its threshold."""
     category = edition.category(name)
