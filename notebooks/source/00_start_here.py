@@ -19,7 +19,7 @@
 # - tell what the edition banner means, and check your set-up with `dfr info`,
 # - find the notebook that derives any part of the method.
 #
-# **Runtime:** about 15 s and 900 MiB in the quick edition on 2 CPU cores, an hour in the paper edition on a GPU. Download: none
+# **Runtime:** about 25 s and 1000 MiB in the quick edition on 2 CPU cores, an hour in the paper edition on a GPU. Download: none
 # in the quick edition.
 
 # %% [markdown]
@@ -30,7 +30,7 @@
 #
 # | edition | images | network | for |
 # |---|---|---|---|
-# | `quick` | a few synthetic ones a category | random weights, narrow | seconds; what you see saved in these notebooks |
+# | `quick` | a few synthetic ones a category | VGG19 at 1/8 width, distilled from ImageNet features | seconds; what you see saved in these notebooks |
 # | `embedded` | more of them, longer training | the same | minutes; the default when you run a notebook |
 # | `paper` | MVTec AD, which you must download | VGG19 trained on ImageNet | a GPU; the numbers of the paper |
 #
@@ -50,15 +50,15 @@ edition = start(0)
 # %% [markdown]
 # ## A detector in five lines
 #
-# The images are made by a program that ships with the course: pieces of leather, some with a cut, a fold, a stain. Only
+# The images are made by a program that ships with the course: boards of wood, some with a stain, a hole, a knot, a scratch. Only
 # the normal ones are shown to the detector.
 
 # %%
 from dfr_core import DFR
 
-leather = edition.category("leather")
-detector = DFR(edition.settings).fit(leather)  # normal images only
-images, masks = leather.load_test(edition.settings.image_size)
+wood = edition.category("wood")
+detector = DFR(edition.settings).fit(wood)  # normal images only
+images, masks = wood.load_test(edition.settings.image_size)
 maps = detector.anomaly_map(images)
 found = detector.segment(images)
 
@@ -67,13 +67,9 @@ found = detector.segment(images)
 # `masks` are the truth: nothing above looked at them. We need them only to see how well it went.
 
 # %%
-print("training images:", len(leather.train))
-print(
-    "test images:    ",
-    tuple(images.shape),
-    "of the kinds",
-    ", ".join(sorted({sample.defect for sample in leather.test})),
-)
+kinds = [sample.defect for sample in wood.test]
+print("training images:", len(wood.train))
+print("test images:    ", tuple(images.shape), "of the kinds", ", ".join(sorted(set(kinds))))
 verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]))
 
 # %% [markdown]
@@ -84,61 +80,148 @@ verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]))
 # %%
 from dfr_core.plotting import FOUND, heat, outline, to_image
 
-kinds = [sample.defect for sample in leather.test]
-top = 2 * detector.threshold(0.005)
-for k in (kinds.index("fold"), kinds.index("color"), kinds.index("good")):
-    image, truth = to_image(images[k].numpy()), masks[k].numpy()
-    pictures = (
-        outline(image, truth, width=2),
-        heat(maps[k], 0, top),
-        outline(image, found[k], FOUND, 2),
-    )
-    show(*pictures, titles=(kinds[k], "anomaly map", "segmentation"), width=2.4)
+
+def show_rows(kinds, wanted, images, masks, maps, found, top):
+    """One row of pictures for the first image of each kind: the truth, the map, the segmentation."""
+    for k in map(kinds.index, wanted):
+        image = to_image(images[k].numpy())
+        pictures = (
+            outline(image, masks[k].numpy(), width=2),
+            heat(maps[k], 0, top),
+            outline(image, found[k], FOUND, 2),
+        )
+        show(*pictures, titles=(kinds[k], "anomaly map", "segmentation"), width=2.9)
+
+
+limit = detector.threshold(0.005)
+show_rows(kinds, ("hole", "scratch", "liquid", "good"), images, masks, maps, found, 2 * limit)
 
 # %% [markdown]
-# The map lights up where the leather is unlike all the leather seen before, although no defect was ever shown. It is not
-# perfect: there are false alarms at the border, the blue outline is wider than the defect (notebook 01 says why), small
-# defects are faint and may be missed; the next cell lists all of them. The quick edition learns from a
-# handful of images with a network that was never trained. What is missing, and what it costs to get it, is what the other
-# notebooks are about.
+# The map lights up where the wood is unlike all the wood seen before, although no defect was ever shown. Two things to
+# notice: the blue outline is wider than the defect (notebook 01 says why), and the good board has some blue as well, small specks and a
+# strip along the border: one pixel in two hundred was allowed to be wrong. Here are all kinds, and two numbers.
 
 # %%
 for kind, truth, blue in zip(kinds, masks.numpy(), found):
     if truth.any():
         print(f"{kind}:", "found, at least in part" if (truth & blue).any() else "missed")
-result = detector.evaluate(leather)
-verdict("defective pixels score higher than normal ones, mostly", result["roc_auc"] > 0.8)
-flagged = (detector.anomaly_map(leather) > detector.threshold(0.005)).mean()
-verdict("at most 0.5 % of the training pixels are flagged", flagged <= 0.005)
+result = detector.evaluate(wood)
+verdict("defective pixels score higher than normal ones, nearly always", result["roc_auc"] > 0.95)
+# A hair above the threshold: a pixel that lies on it may fall to either side by rounding.
+flagged = (detector.anomaly_map(wood) > limit * (1 + 1e-4)).mean()
+verdict("at most 0.5 % of the training pixels lie above the threshold", flagged <= 0.005)
 
 # %% [markdown]
 # The first verdict is about *ROC-AUC*, the chance that a random defective pixel scores above a random normal one: 0.5 is
-# guessing, 1 is perfect, and the paper reaches 0.99 on real leather. Notebook 06 takes that number apart. The second is no
+# guessing, 1 is perfect. Notebook 06 takes that number apart. The second is no
 # discovery: the threshold was chosen so (notebook 05). It only says that the code does what was asked.
+
+# %% [markdown]
+# ## Where it fails
+#
+# Now a cable cut across, three wires in a sheath. In the first row anybody sees what is wrong; the second cable is good. *Before you
+# run it:* will the detector mark the place?
+
+# %%
+cable = edition.category("cable")
+other = DFR(edition.settings).fit(cable)
+cut, truth = cable.load_test(edition.settings.image_size)
+names = [sample.defect for sample in cable.test]
+scores, blue = other.anomaly_map(cut), other.segment(cut)
+show_rows(names, ("missing_cable", "good"), cut, truth, scores, blue, 2 * other.threshold(0.005))
+
+# %%
+worse = other.evaluate(cable)
+verdict("on cables the ROC-AUC is lower than on wood", worse["roc_auc"] < result["roc_auc"])
+absent = names.index("missing_cable")
+inside = truth[absent].numpy()
+print(f"of the missing wire's place {blue[absent][inside].mean():.0%} is marked")
+
+# %% [markdown]
+# A wire is missing, and its place is hardly marked. The detector asks of each spot whether it can reproduce what is *there*; smooth and
+# dark is easily reproduced, here as in the filling between the wires. That something else *ought* to be there it knows only through
+# the deep layers, which see a larger piece. Meanwhile the copper strands, never twice in the same order, score high on the good
+# cable too. In the paper, on photographs and with the full network, cables are among the harder categories as well:
 
 # %%
 from dfr_core.paper_numbers import TABLE_II
 
-print("leather in the paper's Table II, layers 1:12:", TABLE_II["leather"][-2])
+for name in ("wood", "cable"):
+    print(f"{name} in the paper's Table II, layers 1:12:", TABLE_II[name][-2])
 
 # %% [markdown]
 # ## What happened: four stages
 #
-# 1. **Hierarchical features** (III-A). The image passes through VGG19, a classification network. The outputs of its
-#    convolutional layers are kept, here of the first twelve of sixteen: shallow ones see edges and grain, deep ones see larger
-#    structures.
-# 2. **Regional features** (III-B). All those maps are brought to one grid. Now each small square of the image has one long
-#    vector that describes it at every scale at once.
-# 3. **Reconstruction** (III-C). A small autoencoder is trained on the vectors of the normal images: squeeze each through
-#    a bottleneck and get it back. It becomes good at normal vectors only.
-# 4. **Scoring and segmentation** (III-D). A vector that comes back wrong is unlike the normal ones. The error is the
-#    anomaly score; a threshold makes it a segmentation.
+# The whole method fits on one page of code: `dfr_core/literal.py` says it as the paper does, slowly and with nothing hidden. The
+# rest of the package, the *core*, computes the same with less time and memory. We go through that page with one image, and compare.
 #
-# The detector still knows what each stage made:
+# **1 · Hierarchical features** (III-A). The image passes through VGG19, a classification network. The outputs of its
+# convolutional layers are kept, here of the first twelve of sixteen: shallow ones see edges and grain, deep ones see larger
+# structures.
 
 # %%
+import inspect
+
+import torch
+
+from dfr_core import literal
 from dfr_core.course import table
 
+settings = edition.settings
+network = detector.extractor.backbone  # frozen: nobody trains it here
+x = network.normalise(images[:1])
+phi = literal.hierarchical_features(network.stack, x, last=settings.layer_numbers[-1])
+print(
+    table(
+        [(k, *phi[k - 1].shape[1:]) for k in (1, 5, 12)], ("layer", "channels", "rows", "columns")
+    )
+)
+
+# %% [markdown]
+# **2 · Regional features** (III-B). All those maps are brought to one grid. Now each small square of the image has one long
+# vector that describes it at every scale at once. These are the paper's Eq. 1 to 3, as code:
+
+# %%
+print(inspect.getsource(literal.regional_features))
+size = images.shape[-2:]
+f = literal.regional_features(phi, size)
+print("f(x):", tuple(f.shape))
+core = detector.extractor(images[:1]).dense().movedim(-1, 1)  # the core keeps channels last
+verdict("the core makes the same vectors", torch.allclose(f, core, rtol=1e-3, atol=1e-3))
+
+# %% [markdown]
+# **3 · Reconstruction** (III-C). A small autoencoder is trained on the vectors of the normal images: squeeze each through
+# a bottleneck of `c_d` numbers and get it back. It becomes good at normal vectors only.
+
+# %%
+print(inspect.getsource(literal.autoencoder))
+cae = literal.autoencoder(detector.c_o_, detector.c_d_)
+shapes = [p.squeeze().shape for p in cae.parameters()]
+verdict("the core's has the same layers", shapes == [p.shape for p in detector.model.parameters()])
+verdict("c_d is far smaller than the vector's length c_o", 3 * detector.c_d_ < detector.c_o_)
+
+# %% [markdown]
+# **4 · Scoring and segmentation** (III-D). A vector that comes back wrong is unlike the normal ones. The error is the
+# anomaly score, enlarged to the image; a threshold makes it a segmentation.
+
+
+# %%
+def trained(f):
+    """The autoencoder that our detector has trained: [N, c_o, h_o, w_o] -> the same."""
+    return detector.reconstruct(f.movedim(1, -1)).movedim(-1, 1)
+
+
+for function in (literal.error, literal.anomaly_map, literal.threshold):
+    print(inspect.getsource(function))
+by_hand = literal.anomaly_map(trained, f, size)[0].numpy()
+verdict("the core's map is the same", abs(by_hand - maps[0]).max() < 1e-3 * maps[0].max())
+normal = torch.from_numpy(detector.anomaly_map(wood))
+verdict("and so is its threshold", abs(literal.threshold(normal) / limit - 1) < 1e-4)
+
+# %% [markdown]
+# That is the method. `features` below is stage 2 once more, as the core hands it out.
+
+# %%
 features = detector.extractor(images[:1])
 rows = [
     ("1 layers of VGG19", len(edition.settings.layer_numbers)),
@@ -147,7 +230,6 @@ rows = [
     ("4 size of the anomaly map", f"{maps.shape[1]} × {maps.shape[2]}"),
 ]
 print(table(rows, ("stage", "here")))
-verdict("3 the bottleneck c_d is narrower than the vector", detector.c_d_ < detector.c_o_)
 
 # %% [markdown]
 # ### Exercise 0.1: predict, then count
@@ -236,8 +318,9 @@ print("`dfr info` would go on with advice on what is missing:", "advice" in repo
 #
 # ## Deviations
 #
-# In the quick and embedded editions the network has random weights and an eighth of the channels, and the images are
-# synthetic. The numbers show how the method behaves, not how good it is. The paper edition has neither deviation.
+# In the quick and embedded editions the network has an eighth of VGG19's channels; it was not trained on ImageNet's labels but has learnt
+# to imitate a network that was (*distillation*, `docs/distilled.md`). The images are synthetic, training takes seconds. The numbers
+# show how the method behaves, not how good it is on photographs. The paper edition has none of these deviations.
 #
 # ## References
 #

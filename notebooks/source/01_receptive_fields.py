@@ -227,8 +227,9 @@ show(
 
 # %% [markdown]
 # Each picture is one theoretical field, enlarged to the same width, each on its own colour scale (square roots, so that the faint
-# outskirts can be seen). The grain is chance: which ReLUs are on in these two images. Look past it: layer 4 uses nearly all of its
-# field; the deeper ones are bright in the middle and fade towards the edge, because fewer and fewer paths lead there.
+# outskirts can be seen). The grain is which ReLUs are on in these two images. Look past it: layer 4 uses nearly all of its
+# field; the deeper ones are bright in the middle and fade towards the edge, because fewer and fewer paths lead there. In layer 16
+# the outline of a wire shines through: a network that has learnt listens to contours more than to plain surface.
 
 # %% [markdown]
 # ## Section III-B, Fig. 3: what a regional feature sees
@@ -369,13 +370,11 @@ check(
 # ## Ours, the paper's, the difference
 
 # %%
-rows = [
-    (f"layer {k}", sizes[k - 1], TABLE_I[k], sizes[k - 1] - TABLE_I[k]) for k in (1, 4, 8, 12, 16)
-]
-print(table(rows, ("field [pixels]", "ours", "paper", "difference")))
+rows = [(f"layer {k}", sizes[k - 1], TABLE_I[k]) for k in (1, 4, 8, 12, 16)]
+print(table(rows, ("field [pixels]", "ours", "paper")))
 
 # %% [markdown]
-# None: receptive fields are arithmetic. The paper does not speak of effective fields; they are ours, and they depend on the
+# No difference: receptive fields are arithmetic. The paper does not speak of effective fields; they are ours, and they depend on the
 # weights. With other weights (another edition) the lower curve above changes, the upper one does not.
 #
 # ## Summary
@@ -387,8 +386,8 @@ print(table(rows, ("field [pixels]", "ours", "paper", "difference")))
 #
 # ## Deviations
 #
-# In the quick and embedded editions gradients are those of a narrow network with random weights. Table I does not depend on
-# weights or width.
+# In the quick and embedded editions gradients are those of a network of an eighth of the width, distilled from ImageNet features
+# (`docs/distilled.md`). Table I does not depend on weights or width.
 #
 # ## References
 #
