@@ -481,8 +481,7 @@ print("our network:", edition.network)
 # - PRO-AUC gives each connected region one vote and stops at a false positive rate of 0.3.
 # - Corners connect, holes stay holes, all test images share one false positive rate.
 # - A large defect found well hides small ones missed in ROC-AUC, not in PRO-AUC.
-
-# %% [markdown]
+#
 # ## Deviations
 #
 # None from the paper in the definitions. The core computes both areas exactly: every score is a threshold, ties are joined by a line,
