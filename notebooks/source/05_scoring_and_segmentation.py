@@ -57,8 +57,8 @@ print(
 #     A(i, j) = ‖ f(i, j) − f̂(i, j) ‖₂          [h_o, w_o, c_o] → [h_o, w_o]          (Eq. 5)
 #
 # f̂(i, j), a vector of c_o numbers like f(i, j), is what the autoencoder makes of it. The score is the length of what it failed to
-# reproduce: a distance in feature space, without a unit, to be compared within one fitted detector only. It is the term that training made small (Eq. 4), one position at
-# a time instead of all of them together. To the letter, in two loops:
+# reproduce: a distance in feature space, without a unit, to be compared within one fitted detector only. It is the term that training
+# made small (Eq. 4), one position at a time instead of all of them together. To the letter, in two loops:
 
 
 # %%
@@ -123,8 +123,8 @@ show(
 )
 
 # %% [markdown]
-# Bright is anomalous. The defect stands out; interpolation only removes the blocks, it adds no knowledge. The bright zone is wider than
-# the defect, because features nearby see the defect too (notebook 01).
+# Bright is anomalous. The middle of the defect stands out, its ends fade, where the fold is shallow and the leather looks nearly normal.
+# Interpolation only removes the blocks, it adds no knowledge.
 
 # %% [markdown]
 # ## Are the scores of defects higher?
@@ -147,12 +147,14 @@ plt.show()
 
 typical = normal[:, ::4, ::4].quantile(0.95)  # every fourth row and column is enough
 verdict("defective pixels score higher in the middle", defect_scores.median() > normal.median())
-verdict("some do not even outdo most of the normal ones", (defect_scores < typical).any())
+beaten = float((defect_scores > typical).float().mean())
+verdict("more than half of them outdo nearly all normal ones", beaten > 0.5)
+verdict("but not all of them do", beaten < 0.95)
 
 # %% [markdown]
-# The two overlap: some defective pixels look normal to the detector. No threshold separates them, so any threshold is a choice between
-# two kinds of error. Each histogram has area one, so heights compare shares, not numbers of pixels; the logarithmic scale makes the thin
-# right tail of the normal pixels visible, and that tail decides the threshold.
+# Defective pixels reach far higher, yet the two overlap: some of them look normal to the detector. No threshold separates them,
+# so any threshold is a choice between two kinds of error. Each histogram has area one, so heights compare shares, not numbers of pixels;
+# the logarithmic scale makes the thin right tail of the normal pixels visible, and that tail decides the threshold.
 
 # %% [markdown]
 # ## Section III-D: the threshold
@@ -206,24 +208,29 @@ for fpr, T in limits.items():
 good = [k for k in range(len(masks)) if not masks[k].any()]
 train_rates = {fpr: float((normal > T).float().mean()) for fpr, T in limits.items()}
 new_rates = {fpr: float((maps[good] > T).float().mean()) for fpr, T in limits.items()}
-rows = [
-    (f"{fpr:.1%}", f"{train_rates[fpr]:.1%}", f"{new_rates[fpr]:.1%}") for fpr in paper_rates
-]
+rows = [(f"{fpr:.1%}", f"{train_rates[fpr]:.1%}", f"{new_rates[fpr]:.1%}") for fpr in paper_rates]
 print(table(rows, head=("accepted", "training images", f"{len(good)} new normal images")))
+single = (normal > limits[0.005]).float().mean((1, 2))
+verdict(
+    "single training images differ by more than a factor of three", single.max() > 3 * single.min()
+)
 
 # %% [markdown]
-# On the training images the rate is met exactly, because T was chosen that way. On new normal images it is whatever the right column
-# says, and from so few images that is a rough estimate. The more closely the autoencoder fits few training images, the larger the gap.
-# Whoever can spare some normal images should take the threshold from those: `detector.calibrate(images)` does.
+# On the training images the rate is met exactly, because T was chosen that way; but only by all of them together, one image has several
+# times the false alarms of another. On new normal images it is whatever the right column says. From so few of them that is a rough
+# estimate, even where it lies below the accepted rate. The more closely the autoencoder fits few training images, the more new ones
+# exceed it. Whoever can spare some normal images should take the threshold from those: `detector.calibrate(images)` does.
 
 # %% [markdown]
 # ## Section III-D, Fig. 4: segmentation
 #
 # A pixel is called anomalous if its score exceeds the threshold. The columns are those of the paper's Fig. 4: input, ground truth (GT),
-# anomaly map (AM), and segmentation maps (SM) for an acceptable FPR of 0 and of 0.005. All anomaly maps share one colour scale.
+# anomaly map (AM), and segmentation maps (SM) for an acceptable FPR of 0 and of 0.005. Shown is the first image of each kind of defect.
+# All anomaly maps share one colour scale.
 
 # %%
-shown = defective[:: max(1, len(defective) // 4)][:4]
+kinds = {category.test[n].defect: n for n in reversed(defective)}  # the first image of each kind
+shown = sorted(kinds.values())
 heads = ["input", "GT", "AM", "SM, FPR 0", "SM, FPR 0.005"]
 figure, axes = plt.subplots(len(shown), 5, figsize=(9, 1.85 * len(shown)), squeeze=False)
 for row, n in zip(axes, shown):
@@ -248,11 +255,14 @@ disagree = int((torch.from_numpy(found) != (maps[k] > limits[0.005])).sum())
 verdict("detector.segment does these steps in one call", disagree <= 10)
 strict, tolerant = (int((maps[defective] > T).sum()) for T in limits.values())
 verdict("the lower threshold marks more pixels", tolerant > strict)
+touched = [bool((maps[n] > limits[0.0])[masks[n]].any()) for n in shown]
+print(f"with an FPR of 0, {sum(touched)} of the {len(touched)} defects shown are touched")
 
 # %% [markdown]
-# With an FPR of 0 faint defects are not marked at all. A strong one is marked even then, wider than it is, because neighbouring features
-# see it, too. With 0.005 more of the defects appear, and false alarms with them, most of all at the image's border (notebook 08). What is
-# invisible in the anomaly map no threshold brings back.
+# With an FPR of 0 the spots (color, glue, poke) are marked whole, and wider than they are, because neighbouring features see them, too.
+# Of the cut and of the long fold only a part is. With 0.005 more of both follows, and false alarms come with it, many of them at the
+# image's border (notebook 08). The fold's shallow ends are hardly to be seen in the anomaly map, and what is invisible there no threshold
+# brings back.
 
 # %% [markdown]
 # ## Try it
@@ -288,8 +298,9 @@ verdict("tolerance turns misses into hits", counts[0.005].hits >= counts[0.0].hi
 verdict("and costs false alarms", counts[0.005].false_alarms > counts[0.0].false_alarms)
 
 # %% [markdown]
-# Why so many false alarms around a defect that was found? They lie in its surroundings, where features still see it. A factory would not
-# mind them; a metric does. Notebook 06 asks what metrics reward.
+# The map is dim here because its colours reach up to the highest score of all test images. The false alarms lie in two places: along
+# the defect, where features still see it, and at the image's border. Move to a spot in the widget, and a wide ring of them
+# surrounds it. A factory would not mind those; a metric does. Notebook 06 asks what metrics reward.
 
 # %% [markdown]
 # ## One score for the whole image
@@ -300,7 +311,10 @@ verdict("and costs false alarms", counts[0.005].false_alarms > counts[0.0].false
 # %%
 by_hand = torch.stack([scores.max() for scores in maps])
 verdict("image_score is the maximum of the map", torch.equal(scoring.image_score(maps), by_hand))
-verdict("the largest defect outdoes every normal image", all(by_hand[k] > by_hand[n] for n in good))
+highest = max(by_hand[n] for n in good)
+outdo = sum(bool(by_hand[n] > highest) for n in defective)
+print(f"{outdo} of {len(defective)} defective images score higher than every normal test image")
+verdict("the largest defect is among them", by_hand[k] > highest)
 
 # %% [markdown]
 # ### Exercise 5.1 · A threshold that every image keeps
@@ -373,15 +387,18 @@ check(
 # ## Ours, the paper's, the difference
 #
 # The paper gives no number for this section, only two acceptable rates and pictures (Fig. 4). So there is nothing to subtract; the table
-# shows what becomes of each rate: a count of pixels that is met to the last one on the training images, and what was measured on new ones.
+# shows what becomes of each rate: a count of pixels that is kept on the training images, and what was measured on new ones.
 
 # %%
-rows = [
-    (f"{fpr:.1%}", scoring.allowed_pixels(normal.numel(), fpr), int((normal > limits[fpr]).sum()))
-    for fpr in paper_rates
-]
-print(table(rows, head=("acceptable rate (paper)", "pixels allowed", "pixels above T")))
-verdict("no pixel more than allowed, on training images", all(row[2] <= row[1] for row in rows))
+above = {fpr: int((normal > T).sum()) for fpr, T in limits.items()}
+allowed = {fpr: scoring.allowed_pixels(normal.numel(), fpr) for fpr in paper_rates}
+rows = [(f"{fpr:.1%}", allowed[fpr], f"{new_rates[fpr]:.1%}") for fpr in paper_rates]
+print(table(rows, head=("acceptable rate (paper)", "pixels allowed", "on new images")))
+verdict(
+    "no pixel more than allowed, on training images", all(above[r] <= allowed[r] for r in above)
+)
+few = 1e-4 * normal.numel()  # pixels of equal score stay below T together
+verdict("and hardly fewer", all(above[r] > allowed[r] - few for r in above))
 
 # %% [markdown]
 # ## Summary
@@ -396,8 +413,8 @@ verdict("no pixel more than allowed, on training images", all(row[2] <= row[1] f
 #
 # The public code differs in two settings of this notebook. `score`: it takes the mean square. The order of the regional features stays
 # (Exercise 5.3), but then squares are interpolated instead of lengths, so the edges of a segmentation can move. `map_interpolation`:
-# *bilinear-aligned* lays the corner scores onto the corner pixels instead of into the middles of their blocks, which shifts the map by up to
-# half a block at the border.
+# *bilinear-aligned* lays the corner scores onto the corner pixels instead of into the middles of their blocks, which shifts the map by up
+# to half a block at the border.
 
 # %%
 from dfr_core.lab.deviations import DEVIATIONS
