@@ -287,7 +287,8 @@ for metric in ("roc_auc", "pro_auc"):
 # In the mean the statement holds, for textures and for objects, in both metrics. Look at the single lines, too: in ROC-AUC
 # the textures owe their gain to the grid, where a bent wire is wire to any field smaller than the mesh; leather rises, carpet and wood
 # are near the top with two layers and stay, the tile falls. Most objects rise. A few lines fall, the pill's and the tile's in both metrics: the paper's "all objects"
-# is more than we see here.
+# is more than we see here. (The embedded edition, with more images of each defect, keeps the means and the pill; its tile does not
+# fall.)
 #
 # ## Which scale objects to a pixel?
 #
@@ -402,7 +403,7 @@ for name, results in adding.items():
 # shape, a jump from {12} to {9:12} and small gains after it, is the capsule's, not the pill's, whose ROC-AUC jumps only
 # when layers 1 and 2 come in: colour again. In three categories layer 12 alone has the higher ROC-AUC. Their largest defects, which
 # have most of the pixels, need a large field (the fold; a swapped or missing cable; a misplaced transistor), so small scales add
-# little to them; we take this to be the reason, and have not tested it.
+# little to them; we take this to be the reason, and have not tested it. (In the embedded edition leather is not among them.)
 
 # %% [markdown]
 # ## Try it
