@@ -18,7 +18,7 @@
 # - split an anomaly score into the contributions of its scales;
 # - say which of the paper's statements about scales hold on given data, and which do not.
 #
-# **Runtime:** about 45 s and 1.3 GiB in the quick edition on 2 CPU cores, hours on a GPU in the paper edition (it trains every set
+# **Runtime:** about 45 s and 1200 MiB in the quick edition on 2 CPU cores, hours on a GPU in the paper edition (it trains every set
 # in full, on three categories). Download: none.
 
 # %%
@@ -116,6 +116,9 @@ def ablate(data, layers):
 # ## More and larger scales (Fig. 1, Figs. 5 to 8)
 #
 # From f_{1:1} on, one layer more each time. (In the paper edition only the paper's five sets are trained.)
+#
+# First the pictures: in the paper's Fig. 1 the map of f_{1:2} is a field of specks, and with every scale more the specks go and the
+# defect stays. Each map is drawn in its own range, as there.
 
 # %%
 last_layers = range(1, 17) if edition.synthetic else (2, 4, 8, 12, 16)
@@ -123,11 +126,6 @@ grown = {last: ablate(leather, f"1:{last}") for last in last_layers}
 rows = [(f"f{{{s}}}", TABLE_I[int(s[2:])], grown[int(s[2:])].c_o) for s in GROWING]
 print(table(rows, head=("", "largest field [pixels]", "channels c_o")))
 
-# %% [markdown]
-# First the pictures. In the paper's Fig. 1 the map of f_{1:2} is a field of specks, and with every scale more the specks go and the
-# defect stays. Each map is drawn in its own range, as there.
-
-# %%
 masks, test = leather[3].numpy(), leather[2]
 names = [sample.defect for sample in edition.category("leather").test]
 shown = names.index("fold")
@@ -221,7 +219,6 @@ for left_out in ("nothing", "color", "pill_type"):
     )
     change[left_out] = {m: many[m] - few[m] for m in ("roc_auc", "pro_auc")}
 
-# %%
 fig, axis = plt.subplots(figsize=(6.5, 2.6))
 for shift, (metric, colour) in zip((0.2, -0.2), (("roc_auc", BLUE), ("pro_auc", RED))):
     values = [row[metric] for row in change.values()]
@@ -238,8 +235,7 @@ print("without pill_type less than half of that in ROC-AUC:", change["pill_type"
 # %% [markdown]
 # It does. PRO-AUC counts each region alike, so one small stain weighs a fifth of it; ROC-AUC counts pixels, and the wrong pill has most
 # of them. Each metric falls because of one colour defect. (Without any one of the other three, both fall as before; we tried.)
-
-# %% [markdown]
+#
 # ## All fifteen, so that nothing is picked
 #
 # Three sets for each of the other categories, and layer 12 alone, which we need further below. (In the paper edition only the three
@@ -258,7 +254,6 @@ groups = {
     "objects": [name for name in scores if name in OBJECTS],
 }
 
-# %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 7.5), sharex=True)
 for row, metric in zip(axes, ("roc_auc", "pro_auc")):
     for axis, (group, members) in zip(row, groups.items()):
@@ -292,9 +287,9 @@ for metric in ("roc_auc", "pro_auc"):
 # In the mean the statement holds, for textures and for objects, in both metrics. Look at the single lines, too: in ROC-AUC
 # the textures owe their gain to the grid, where a bent wire is wire to any field smaller than the mesh; leather rises, carpet and wood
 # are near the top with two layers and stay, the tile falls. Most objects rise. A few lines fall, the pill's and the tile's in both metrics: the paper's "all objects"
-# is more than we see here.
-
-# %% [markdown]
+# is more than we see here. (The embedded edition, with more images of each defect, keeps the means and the pill; its tile does not
+# fall.)
+#
 # ## Which scale objects to a pixel?
 #
 # The score has one number for each position, but it is a sum over channels, and channels belong to layers. Squared, Eq. 5 splits:
@@ -358,13 +353,13 @@ verdict(
 
 # %% [markdown]
 # Read two things off this logarithmic scale. The *height* of a layer's bars is its weight in the sum; the *gap* between them is how
-# well it tells this defect from leather. Every layer objects to the fold, and layers 5 and 6 most, in both senses: their fields of 24 and
-# 32 pixels are about as wide as the crease. No single layer outweighs all others, so each has a say in f_{1:16}.
-
-# %% [markdown]
+# well it tells this defect from leather. Every layer objects to the fold, and layers 5 and 6 most, in both senses: their fields are about
+# as wide as the crease. No single layer outweighs all others, so each has a say in f_{1:16}.
+#
 # ## Are the small scales still helpful? (Table IV)
 #
-# Now from the other side: start with layer 12 alone, add smaller scales. The paper's means beside our three categories:
+# Now from the other side: start with layer 12 alone, add smaller scales. Curves: the paper's means beside our
+# three categories. Bars: what the small scales give in all, f_{1:12} less f_{12}, in each category that we measured.
 
 # %%
 refined = {s: grown[12] if s == "1:12" else ablate(leather, s) for s in REFINING}
@@ -381,10 +376,6 @@ for axis, metric in zip(axes, ("roc_auc", "pro_auc")):
 axes[1].legend(fontsize=8)
 plt.show()
 
-# %% [markdown]
-# And what the small scales give in all, f_{1:12} less f_{12}, in each category that we measured:
-
-# %%
 gain = {
     metric: {name: values[metric][2] - values[metric][3] for name, values in scores.items()}
     for metric in ("roc_auc", "pro_auc")
@@ -412,7 +403,7 @@ for name, results in adding.items():
 # shape, a jump from {12} to {9:12} and small gains after it, is the capsule's, not the pill's, whose ROC-AUC jumps only
 # when layers 1 and 2 come in: colour again. In three categories layer 12 alone has the higher ROC-AUC. Their largest defects, which
 # have most of the pixels, need a large field (the fold; a swapped or missing cable; a misplaced transistor), so small scales add
-# little to them; we take this to be the reason, and have not tested it.
+# little to them; we take this to be the reason, and have not tested it. (In the embedded edition leather is not among them.)
 
 # %% [markdown]
 # ## Try it
@@ -498,7 +489,8 @@ check(
 # ## Ours, the paper's, the difference
 #
 # Other data, another network: heights cannot be compared, directions can. First Table IV from end to end, means of textures and of
-# objects. Then Table II, one category against itself, where a change of more than 0.008 counts: it has two decimals.
+# objects. Then Table II, one category against itself, where a change of more than 0.008 counts: it has two decimals. The
+# means agree with the paper's; the last step of single categories does not, in the paper a hundredth either way.
 
 # %%
 rows = []
@@ -521,9 +513,6 @@ for name, results in curves.items():
         )
     )
 print(table(rows, head=("", "ours", "paper, Table II")))
-
-# %% [markdown]
-# The means agree with the paper's; the last step of single categories does not, in the paper a hundredth either way.
 
 # %% [markdown]
 # ## Summary

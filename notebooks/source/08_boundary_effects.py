@@ -186,8 +186,9 @@ for mode in ("zeros", "reflect"):
     print(f"{mode}: the highest score lies in the defect:", bool(masks[defect][row, column]))
 
 # %% [markdown]
-# This is one row of the paper's Fig. 9 on synthetic leather, both maps on one colour scale. With zeros a corner, where two sides of the
-# frame meet, scores higher than the defect, and the whole frame is lit; with the mirror the defect has the highest score.
+# This is one row of the paper's Fig. 9 on synthetic leather, both maps on one colour scale. With zeros the whole frame is lit, most
+# of all the corners, where two of its sides meet: in the quick edition one of them scores higher than the defect. With the mirror the
+# defect has the highest score.
 
 # %% [markdown]
 # ## The error profile across the border

@@ -115,7 +115,7 @@ print(
 #     flops = 2 · 64 · 64 · a · b
 #
 # c_d is not in the paper (it depends on the data set, by PCA); we take 200 at full width. This edition's own detector has found its
-# c_d by PCA; in the small editions it is about 45 of 432 channels.
+# c_d by PCA; in the small editions it is about a tenth of c_o.
 
 
 # %%

@@ -409,8 +409,8 @@ print(table(rows, head=("", "ours", "paper", "difference")))
 # - Eleven settings differ between paper and public code. They are data here, and two presets switch between them.
 # - Squaring the score cannot change the order of positions; batch normalisation folds away after training; kept padding shifts maps
 #   by up to a unit.
-# - The seed alone, with one backbone for all, moves ROC-AUC by about a hundredth on our leather, as much as a deviation does. One
-#   run is no evidence for a small difference.
+# - The seed alone, with one backbone for all, moves ROC-AUC by about a hundredth on the quick edition's leather, as much as a
+#   deviation does (less with the embedded edition's images). One run is no evidence for a small difference.
 # - "Reproduced" has four senses; say which.
 
 # %% [markdown]
