@@ -197,7 +197,6 @@ for k, layer in enumerate(layers):
     axis.add_patch(plt.Rectangle(corner, side, side, fill=False, color=colour, lw=1.5))
     if layer in (4, 8, 9, 10, 12):  # the smallest frames have no room for a name
         axis.text(first + 2, first + 7, layer, color=colour, fontsize=8)
-axis.set_title("what one regional feature sees, layer by layer")
 axis.set_axis_off()
 plt.show()
 
@@ -396,8 +395,7 @@ found = {}
 for name, picture, truth in (("leather", image, mask), ("bottle", bottle, flake[0])):
     typical = typicality(picture)
     found[name] = chance(typical, F.max_pool2d(truth[None].float(), 4)[0] > 0)
-    titles = [name, "ground truth", "how typical (bright: very)"]
-    show(picture[0], truth, typical, titles=titles, width=2.6)
+    show(picture[0], truth, typical, titles=[name, "truth", "typical (bright: very)"], width=2.6)
 print({name: f"{value:.1f}" for name, value in found.items()})
 verdict("on leather the defect is far less typical than the rest", found["leather"] > 0.9)
 verdict("on the bottle that is little better than guessing", found["bottle"] < 0.75)
