@@ -301,7 +301,7 @@ widget.build(leather[0], networks)
 # images, the same DFR after it, once with weights that are **random** and once with weights that **learnt** (distilled from
 # ImageNet features). Three categories: a woven texture, an irregular one, an object.
 #
-# One setting has to differ. Nine tenths of the variance of random features is light and shade, so the 97 % that set `c_d` for the
+# One setting has to differ. Nine tenths of the variance of random features is light and shade, so the share that sets `c_d` for the
 # learnt ones would leave next to nothing else; the random ones get 99 %, and with it a *wider* bottleneck.
 # *Predict first:* on which of the three will random features do about as well?
 

@@ -197,7 +197,6 @@ for k, layer in enumerate(layers):
     axis.add_patch(plt.Rectangle(corner, side, side, fill=False, color=colour, lw=1.5))
     if layer in (4, 8, 9, 10, 12):  # the smallest frames have no room for a name
         axis.text(first + 2, first + 7, layer, color=colour, fontsize=8)
-axis.set_title("what one regional feature sees, layer by layer")
 axis.set_axis_off()
 plt.show()
 
@@ -231,7 +230,6 @@ with torch.inference_mode():
 rows = [(k, f"{before[k]:.0f} %", f"{after[k]:.0f} %") for k in layers]
 print(table(rows, head=("layer", "aligned", "aggregated")))
 
-# %%
 fine = [layer for layer in layers if maps[layer].shape[1] > h_o]
 ratio = {layer: after[layer] / before[layer] for layer in layers}
 verdict("means of sixteen units change less than half as much", max(ratio[1], ratio[2]) < 0.5)
@@ -323,7 +321,6 @@ i, j = int(rows.float().mean()) // stride, int(columns.float().mean()) // stride
 different = f - f.mean((1, 2), keepdim=True)
 naive = cosine_to(different, i, j)
 
-# %%
 from dfr_core.widgets import cosine
 
 prepared = cosine.centred(cosine.prepare(features))
@@ -360,13 +357,6 @@ seen = (*fields[layers[-1]][i], *fields[layers[-1]][j])
 verdict("other scales, another map", not np.allclose(shallow, fast, atol=0.1))
 elsewhere = cosine.similarity(prepared, i, w_o - 1 - j, layers)
 verdict("another position, another map", not np.allclose(elsewhere, fast, atol=0.1))
-Image(png(cosine.draw(picture, fast, i, j, seen)))
-
-# %% [markdown]
-# With all twelve scales far fewer places stay alike; those of the defect, here a stain, are among them, because the vector also holds
-# what a larger piece of leather around it looks like, and nowhere else is it that of a stain.
-
-# %%
 at_defect = F.max_pool2d(mask[None].float(), 4)[0] > 0
 alike = torch.from_numpy(fast) > 0.3
 shares = [float(alike[place].float().mean()) for place in (at_defect, ~at_defect)]
@@ -374,8 +364,12 @@ verdict("most of the defect's places are like its middle", shares[0] > 0.5)
 verdict("of the others less than one in five", shares[1] < 0.2)
 with_few = torch.from_numpy(shallow)[~at_defect] > 0.3
 verdict("and less than with the four shallowest scales", shares[1] < with_few.float().mean())
+Image(png(cosine.draw(picture, fast, i, j, seen)))
 
 # %% [markdown]
+# With all twelve scales far fewer places stay alike; those of the defect, here a stain, are among them, because the vector also holds
+# what a larger piece of leather around it looks like, and nowhere else is it that of a stain.
+#
 # Can we turn this into a detector? Call a position *typical* if its feature points the way of the image's mean feature - this time of
 # the features as they are. *Predict first:* will it find the stain on leather? The flake in the bottle?
 
@@ -401,8 +395,7 @@ found = {}
 for name, picture, truth in (("leather", image, mask), ("bottle", bottle, flake[0])):
     typical = typicality(picture)
     found[name] = chance(typical, F.max_pool2d(truth[None].float(), 4)[0] > 0)
-    titles = [name, "ground truth", "how typical (bright: very)"]
-    show(picture[0], truth, typical, titles=titles, width=2.6)
+    show(picture[0], truth, typical, titles=[name, "truth", "typical (bright: very)"], width=2.6)
 print({name: f"{value:.1f}" for name, value in found.items()})
 verdict("on leather the defect is far less typical than the rest", found["leather"] > 0.9)
 verdict("on the bottle that is little better than guessing", found["bottle"] < 0.75)
