@@ -119,7 +119,7 @@ def test_mistakes_are_told(words, message, tmp_path):
 
 
 def test_accuracy_compares_every_variant_on_the_same_images(tmp_path):
-    tiny = replace(edition("quick").settings, image_size=64, steps=2, pca_samples=200)
+    tiny = replace(edition("quick").settings, image_size=64, steps=2, pca_samples=200, learning_rate=1e-4)
     category = edition("quick").category("leather")
     found = accuracy.compare(category, tiny, torch.device("cpu"))
     assert set(found) == set(accuracy.ALL)

@@ -21,7 +21,8 @@ from dfr_core.data.decode import PHONE
 from dfr_core.data.masks import look_at_mask, read_mask
 from dfr_core.errors import DFRError
 
-SMALL = ["--layers", "1:3", "--width", "0.05", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
+UNTRAINED = ["--weights", "untrained", "--width", "0.05"]
+SMALL = [*UNTRAINED, "--layers", "1:3", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
 
 
 def picture(path: Path, seed: int = 0, size: tuple[int, int] = (64, 64), **options: object) -> Path:

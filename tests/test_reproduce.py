@@ -69,16 +69,22 @@ def needs(*items: str) -> Needs:
 def test_the_plan_covers_the_paper(lab):
     jobs = plan(lab, needs(), CATEGORIES, seeds=2) + speed_jobs(lab, needs(), [])
     training = [job for job in jobs if job.kind == "training"]
-    assert len(training) == len(CATEGORIES) * 2 * 2  # seeds, paddings
+    assert len(training) == len(CATEGORIES) * 2  # paddings; the seeds share the features of a network that has learnt
     trials = [Trial(**record.about) for job in training for record in job.records]
     zeros = {trial.layers for trial in trials if trial.padding == "zeros"}
     reflect = {trial.layers for trial in trials if trial.padding == "reflect"}
-    assert {(trial.method, trial.backbone, trial.weights, trial.width) for trial in trials} == {("DFR", "vgg19", "untrained", 0.125)}
+    assert {(trial.method, trial.backbone, trial.weights, trial.width) for trial in trials} == {("DFR", "vgg19", "distilled", 0.125)}
     assert zeros == {"1:2", "1:4", "1:8", "1:12", "1:16", "12", "9:12", "5:12", "3:12"}
     assert reflect == {"12", "9:12", "5:12", "3:12", "1:12"}
     assert {job.kind for job in jobs} == {"training", "images", "statistics", "network", "pipeline", "speed"}
     keys = [key for job in jobs for key in job.keys]
     assert len(keys) == len(set(keys))
+
+
+def test_seeds_of_an_untrained_network_share_no_features(lab):
+    untrained = replace(lab, settings=replace(lab.settings, weights="untrained"))
+    jobs = plan(untrained, needs("table2"), CATEGORIES, seeds=2)
+    assert len(jobs) == len(CATEGORIES) * 2 and all(len({r.about["seed"] for r in job.records}) == 1 for job in jobs)
 
 
 def test_only_plans_what_the_items_need(lab):
@@ -88,7 +94,7 @@ def test_only_plans_what_the_items_need(lab):
     assert [record.about["layers"] for job in jobs for record in job.records] == ["1:12", "1:16"] * 2
 
 
-@pytest.mark.parametrize("change", [{"steps": 6}, {"variance": 0.5}, {"width": 0.25}])
+@pytest.mark.parametrize("change", [{"steps": 6}, {"variance": 0.5}, {"weights": "untrained"}])
 def test_other_settings_give_other_keys(lab, change):
     def keys(laboratory: Laboratory) -> set[str]:
         return {key for job in plan(laboratory, needs("table2"), CATEGORIES, 1) for key in job.keys}
@@ -113,7 +119,7 @@ def test_a_training_record_holds_what_figures_need(lab):
     record = lab.store.get(job.keys[0])
     assert record.layers == "1:12" and record.padding == "zeros" and record.edition == "quick"
     assert Trial.read(record.about) == lab.protocol.trial("leather", 0, "1:12", "zeros")
-    assert record.synthetic and not record.mvtec and not record.trained
+    assert record.synthetic and not record.mvtec and record.trained
     assert 0 <= record.metrics["pro_auc"] <= 1 and 0 <= record.metrics["roc_auc"] <= 1
     assert record.counts["anomalous_images"] == len(record.arrays["maps"]) - 1
     assert len(record.arrays["loss_curve"]) == 5 and record.arrays["border_profile"].shape == (32,)
