@@ -29,7 +29,7 @@ test, masks = test[-4:], masks[-4:]
 images = np.stack([to_image(image) for image in test])
 names = [sample.defect for sample in category.test][-4:]
 def fit(**changes):
-    return DFR(replace(settings, steps=10, **changes)).fit(train)
+    return DFR(replace(settings, steps=10, learning_rate=1e-3, **changes)).fit(train)
 """
 
 RECEPTIVE_FIELD = """
