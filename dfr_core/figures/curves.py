@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..lab.trial import OWN
+from ..paper_numbers import GROWING, TABLE_I
 from ..plotting import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
 from .drawing import Drawing, title
-from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, scale_set, stamp, training
-from ..paper_numbers import GROWING, TABLE_I
+from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, padding_in_words, scale_set, stamp, training
 
 if TYPE_CHECKING:
     from ..records import Records
@@ -22,7 +23,7 @@ _LINES = (
     (BLUE, "X", "--"), (RED, "<", "--"), (GREEN, ">", "--"), (ORANGE, "*", "--"),
 )  # fmt: skip
 _MARKER = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
-_SETTINGS = [(layers, "zeros") for layers in GROWING]
+_SETTINGS = [(layers, OWN) for layers in GROWING]
 
 
 def fig5(records: Records) -> Drawing:
@@ -50,7 +51,8 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     data = cube(records, metric, _SETTINGS, wanted)
     figure = Figure(figsize=(7.6, 4.7))
     several = len(data.seeds) > 1
-    words = "Zero padding, a line a category" + ("; bars reach from the lowest to the highest seed." if several else ".")
+    words = f"{padding_in_words(records).capitalize()}, a line a category"
+    words += "; bars reach from the lowest to the highest seed." if several else "."
     title(figure, f"Fig. {number}  {METRICS[metric]} on {group} with more and larger scales", words)
     axes = figure.add_axes((0.085, 0.185, 0.735, 0.665))
     x = np.arange(len(GROWING))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..lab.trial import Needs, Setting
+from ..lab.trial import OWN, Needs, Setting
 from ..paper_numbers import GROWING, REFINING
 
 
@@ -53,20 +53,20 @@ def _needs(trainings: Iterable[Setting] = (), *kinds: str) -> Needs:
     return Needs(frozenset(trainings), frozenset(kinds))
 
 
-def _zeros(*layers: str) -> set[Setting]:
-    return {(one, "zeros") for one in layers}
+def _own(*layers: str) -> set[Setting]:
+    return {(one, OWN) for one in layers}
 
 
 _REFLECT: set[Setting] = {(layers, "reflect") for layers in REFINING}
 _PADDINGS: set[Setting] = {("1:12", "zeros"), ("1:12", "reflect")}
-_MAIN = _needs(_zeros("1:12", "1:16"))
+_MAIN = _needs(_own("1:12", "1:16"))
 
 
 def _curves(number: int, metric: str, kind: str) -> Item:
     return Item(
         f"fig{number}", f"Figure {number}",
         f"{metric} of every {kind} category as more and larger scales take part; the thick line is their mean.",
-        f"curves:fig{number}", _needs(_zeros(*GROWING)),
+        f"curves:fig{number}", _needs(_own(*GROWING)),
         f"Lines of {metric} over five layer sets from 1:2 to 1:16, one for each {kind} category, and a thick black one for their mean.",
     )  # fmt: skip
 
@@ -99,12 +99,12 @@ _ALL = (
     Item("table8", "Table VIII", "The autoencoder as it was built for the measured numbers of channels.", "tables_built:table8", _MAIN),
     Item(
         "fig1", "Figure 1", "Anomaly maps of a few defects with more and larger scales from left to right.",
-        "maps:fig1", _needs(_zeros(*GROWING), "images"),
+        "maps:fig1", _needs(_own(*GROWING), "images"),
         "Rows of images with an outlined defect; beside each, five anomaly maps for the layer sets 1:2, 1:4, 1:8, 1:12 and 1:16.",
     ),
     Item(
         "fig4", "Figure 4", "One defect of every category, its anomaly map, and its segmentation at two thresholds.",
-        "maps:fig4", _needs(_zeros("1:12"), "images"),
+        "maps:fig4", _needs(_own("1:12"), "images"),
         "For each category five panels: input, ground truth in red, anomaly map, and segmentations for an FPR of 0 and 0.005.",
     ),
     Item("table2", "Table II", "ROC-AUC by category: the paper's DFR and baselines, and what was measured here.", "tables:table2", _MAIN),
@@ -115,7 +115,7 @@ _ALL = (
     _curves(8, "PRO-AUC", "texture"),
     Item(
         "table4", "Table IV", "What small scales add to the large one of layer 12, on average.",
-        "tables:table4", _needs(_zeros(*REFINING)),
+        "tables:table4", _needs(_own(*REFINING)),
     ),
     Item(
         "fig9", "Figure 9", "Scores along the border of textures, with zero and with reflection padding: maps, and means by distance.",
@@ -129,7 +129,7 @@ _ALL = (
     ),
     Item(
         "claims", "Claims", "Every claim of the paper's experiments, the measurement that tests it here, and a verdict.",
-        "claims:table", _needs(_zeros(*GROWING, *REFINING) | _REFLECT, "speed"),
+        "claims:table", _needs(_own(*GROWING, *REFINING) | _REFLECT, "speed"),
     ),
 )  # fmt: skip
 

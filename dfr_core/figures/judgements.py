@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import paper_numbers as paper
+from ..lab.trial import OWN
 from .measured import GROUPS, METRICS, RIVAL, Missing, cube, evidence, first, nice, timings, training
 from .verdicts import FAILS, FASTER, HOLDS, UNKNOWN, above, below, every, interval, timed
 
@@ -117,8 +118,9 @@ def each(metric: str, group: str, before: Setting, after: Setting):
 
 
 def saturates(metric: str):
+    """Measure "textures gain no more after {1:8} or {1:12}" (IV-C1, Figs. 7 and 8)."""
     def measure(records: Records) -> Outcome:
-        settings = [(layers, "zeros") for layers in ("1:2", "1:8", "1:12", "1:16")]
+        settings = [(layers, OWN) for layers in ("1:2", "1:8", "1:12", "1:16")]
         found = cube(records, metric, settings, GROUPS["textures"])
         means = found.values.mean(1)  # [seeds, settings]
         later = means[:, 3] - means[:, 1:3].max(1)
@@ -131,7 +133,8 @@ def saturates(metric: str):
 
 
 def objects_need_more(records: Records) -> Outcome:
-    settings = [("1:8", "zeros"), ("1:16", "zeros")]
+    """Objects gain more beyond {1:8} than textures (IV-C1)."""
+    settings = [("1:8", OWN), ("1:16", OWN)]
     objects, textures = (cube(records, "roc_auc", settings, GROUPS[g]) for g in ("objects", "textures"))
     shared = sorted(set(objects.seeds) & set(textures.seeds))
     if not shared:
@@ -143,16 +146,18 @@ def objects_need_more(records: Records) -> Outcome:
 
 
 def wood(records: Records) -> Outcome:
-    parts = [_pair(records, metric, ("1:2", "zeros"), ("1:16", "zeros"), ("wood",)) for metric in METRICS]
+    """On wood one metric rises and the other falls (IV-C1)."""
+    parts = [_pair(records, metric, ("1:2", OWN), ("1:16", OWN), ("wood",)) for metric in METRICS]
     text = "; ".join(f"{METRICS[m]} {p.first.mean():.3f} to {p.second.mean():.3f}, {_spread(p.gain)}" for m, p in zip(METRICS, parts))
     return Outcome(text, every([above(parts[0].gain), below(parts[1].gain)]), parts[0].used)
 
 
 def satisfactory(records: Records) -> Outcome:
-    found = cube(records, "roc_auc", [("12", "zeros")], paper.CATEGORIES)
+    """Layer 12 alone is satisfactory (IV-C1, Table IV)."""
+    found = cube(records, "roc_auc", [("12", OWN)], paper.CATEGORIES)
     means = found.values[:, :, 0].mean(1)
     text = f"mean ROC-AUC {_plain(means)}{_partly(found.categories, paper.CATEGORIES)}"
-    return Outcome(text, above(means, SATISFACTORY), tuple(training(records, [("12", "zeros")])))
+    return Outcome(text, above(means, SATISFACTORY), tuple(training(records, [("12", OWN)])))
 
 
 def _plain(values: np.ndarray) -> str:
@@ -176,12 +181,14 @@ def _border(records: Records) -> tuple[np.ndarray, np.ndarray, list[Record]]:
 
 
 def zero_border(records: Records) -> Outcome:
+    """Zero padding raises scores near the border of textures (IV-C2, Fig. 9)."""
     zeros, _, used = _border(records)
     text = f"score within 32 pixels of the border over that of the inner half, minus one: {_spread(zeros)}"
     return Outcome(text, above(zeros), tuple(used))
 
 
 def healed(records: Records) -> Outcome:
+    """Reflection padding relieves it (IV-C2, Fig. 9)."""
     zeros, reflect, used = _border(records)
     fall = abs(zeros) - abs(reflect)
     text = f"excess near the border: zeros {zeros.mean():+.3f}, reflection {reflect.mean():+.3f}; its size falls by {_spread(fall)}"
@@ -199,6 +206,7 @@ def _fps(records: Records) -> tuple[dict[str, float], list[Record]]:
 
 
 def faster(records: Records) -> Outcome:
+    """Fewer scales are faster (IV-C3, Table VI)."""
     fps, used = _fps(records)
     steps = [a / b for a, b in zip(list(fps.values()), list(fps.values())[1:])]
     if fps["12"] >= FASTER * fps["1:12"] and min(steps) > 1 / FASTER:
@@ -211,6 +219,7 @@ def faster(records: Records) -> Outcome:
 
 
 def hundred(records: Records) -> Outcome:
+    """A hundred frames a second with twelve scales (IV-C3, Table VI)."""
     fps, used = _fps(records)
     text = f"{fps['1:12']:.1f} frames a second on {used[0].about.get('device', 'this device')}"
     return Outcome(text, timed(fps["1:12"], 100), tuple(used))
@@ -220,9 +229,9 @@ def unseen(fpr: str):
     """Measure the share of normal test pixels above the threshold; on the training images it is right by construction."""
 
     def measure(records: Records) -> Outcome:
-        used = [r for r in training(records, [("1:12", "zeros")]) if r.about.get("normal_fpr")]
+        used = [r for r in training(records, [("1:12", OWN)]) if r.about.get("normal_fpr")]
         if not used:
-            raise Missing("false positive rates on normal test images (1:12, zero padding)")
+            raise Missing("false positive rates on normal test images (1:12)")
         by_seed: dict[int, list[float]] = {}
         for record in used:
             by_seed.setdefault(record.about["seed"], []).append(record.about["normal_fpr"][fpr])
@@ -238,9 +247,10 @@ def unseen(fpr: str):
 
 
 def latent(records: Records) -> Outcome:
-    used = training(records, [("1:12", "zeros")])
+    """The code is small beside the features (III-C, Appendix B)."""
+    used = training(records, [("1:12", OWN)])
     if not used:
-        raise Missing("training records of 1:12 with zero padding")
+        raise Missing("training records of 1:12")
     shares = [r.about["c_d"] / r.about["c_o"] for r in used]
     sizes = [r.about["c_d"] for r in used]
     text = f"f{{1:12}}: c_d from {min(sizes)} to {max(sizes)} of c_o = {used[0].about['c_o']}, at most {max(shares):.0%}"
@@ -248,6 +258,7 @@ def latent(records: Records) -> Outcome:
 
 
 def grows(records: Records) -> Outcome:
+    """Receptive fields as printed (Table I)."""
     record = first(records, kind="network")
     if record is None:
         raise Missing("a network record")
@@ -266,7 +277,7 @@ def outperforms(records: Records) -> Outcome:
     texts, verdicts, used = [], [UNKNOWN] * bool(absent), []
     for name in wanted:
         for metric in METRICS if name not in absent else ():
-            pair = _pair(records, metric, (*RIVAL, name), ("1:16", "zeros"), GROUPS["all"])
+            pair = _pair(records, metric, (*RIVAL, name), ("1:16", OWN), GROUPS["all"])
             texts.append(f"{METRICS[metric]}, {name}: {pair.words()}")
             verdicts += [above(pair.gain)] if name != EQUAL else [above(pair.gain, -PAR), below(pair.gain, PAR)]
             used += pair.used

@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .. import plotting
-from .. import scoring
+from .. import plotting, scoring
+from ..lab.trial import OWN
+from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
 from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
 from .drawing import Drawing, Grid, show, title
 from .measured import Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
-from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
 
 if TYPE_CHECKING:
     from ..records import Record, Records
@@ -29,11 +29,11 @@ _RED = plotting.rgb(RED)  # the ground truth as an area
 
 def fig1(records: Records) -> Drawing:
     """Anomaly maps with growing scale sets."""
-    settings = [(layers, "zeros") for layers in GROWING]
+    settings = [(layers, OWN) for layers in GROWING]
     rows = [(c, found) for c in (*_FIG1, *CATEGORIES) if (found := _pictures(records, c, settings))]
     rows = list(dict(rows).items())[: len(_FIG1)]
     if not rows:
-        raise Missing("images, and training records of the layer sets 1:2 to 1:16 with zero padding")
+        raise Missing("images, and training records of the layer sets 1:2 to 1:16")
     grid = _grid(len(rows), 1 + len(GROWING), panel=1.18, left=0.95, top=0.82)
     words = "Each anomaly map (AM) is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth."
     title(grid.figure, "Fig. 1  Anomaly maps with more and larger scales", words)
@@ -56,9 +56,9 @@ def fig1(records: Records) -> Drawing:
 
 def fig4(records: Records) -> Drawing:
     """All categories: input, ground truth, anomaly map, segmentations."""
-    rows = [(c, found) for c in CATEGORIES if (found := _pictures(records, c, [("1:12", "zeros")]))]
+    rows = [(c, found) for c in CATEGORIES if (found := _pictures(records, c, [("1:12", OWN)]))]
     if not rows:
-        raise Missing("images, and training records of the layer set 1:12 with zero padding")
+        raise Missing("images, and training records of the layer set 1:12")
     blocks, high = (3, -(-len(rows) // 3)) if len(rows) > 3 else (1, len(rows))
     panel, gap, side = 0.76, 0.04, 0.9
     block = 5 * panel + 4 * gap + side + 0.1

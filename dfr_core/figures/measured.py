@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DFRError
-from ..lab.trial import Protocol, Setting, Trial
+from ..lab.trial import OWN, Protocol, Setting, Trial
 from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
 from ..records import Records
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUPS: dict[str, tuple[str, ...]] = {"textures": TEXTURES, "objects": OBJECTS, "all": CATEGORIES}
 METRICS = {"roc_auc": "ROC-AUC", "pro_auc": "PRO-AUC"}
 #: The setting that the trials of other methods are named with.
-RIVAL: Setting = ("1:12", "zeros")
+RIVAL: Setting = ("1:12", OWN)
 
 
 class Evidence(Records):
@@ -30,6 +30,7 @@ class Evidence(Records):
 
     Attributes:
         protocol: whose records they are; of its own trainings beside them there may be those of other methods.
+        padding: the run's own, which ``OWN`` stands for.
         trials: every training by its identity.
         seeds: all that there are, sorted.
         methods: the other methods that have trainings, sorted.
@@ -43,6 +44,7 @@ class Evidence(Records):
         """
         records = list(records)
         self.protocol = protocol = protocol or _only_protocol(records)
+        self.padding = next((record.about["own_padding"] for record in records if "own_padding" in record.about), "zeros")
         self.trials: dict[Trial, Record] = {}
         seen = set()
         for record in records:
@@ -61,6 +63,7 @@ class Evidence(Records):
 
     def training(self, category: str, layers: str, padding: str, method: str | None = None) -> dict[int, Record]:
         """seed -> training of one category and setting, by rising seed; ``method``: another one than the protocol's."""
+        padding = self.padding if padding == OWN else padding
         trials = [self.protocol.trial(category, seed, layers, padding, method) for seed in self.seeds]
         return {trial.seed: self.trials[trial] for trial in trials if trial in self.trials}
 
@@ -167,6 +170,11 @@ def first(records: Records, **where: object) -> Record | None:
 def timings(records: Records, layers: str) -> list[Record]:
     """The speed records of a layer set; speed is measured with reflection padding, as in Table VI."""
     return evidence(records).where(kind="speed", layers=layers, padding="reflect")
+
+
+def padding_in_words(records: Records) -> str:
+    """The padding of the figures that do not compare paddings: ``zero padding`` or ``reflection padding``."""
+    return {"zeros": "zero", "reflect": "reflection"}[evidence(records).padding] + " padding"
 
 
 def synthetic(records: Iterable[Record]) -> bool:

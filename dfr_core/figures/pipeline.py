@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
 from .. import plotting
-from .maps import outlined
-from ..plotting import BLUE, GREEN, HEAT, MUTED, ORANGE, RED
-from .drawing import Drawing, title
-from .measured import Missing, first, nice, stamp
 from ..paper_numbers import TABLE_I
+from ..plotting import BLUE, GREEN, MUTED, ORANGE, RED
+from .drawing import Drawing, title
+from .maps import outlined
+from .measured import Missing, first, nice, stamp
 
 if TYPE_CHECKING:
     from ..records import Record, Records

@@ -11,7 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import paper_numbers as paper
-from .measured import GROUPS, METRICS, RIVAL, Evidence, Missing, Spread, by_seed, cube, evidence, incomplete, named, nice, stamp, timings, training
+from ..lab.trial import OWN
+from .measured import (
+    GROUPS,
+    METRICS,
+    RIVAL,
+    Evidence,
+    Missing,
+    Spread,
+    by_seed,
+    cube,
+    evidence,
+    named,
+    nice,
+    padding_in_words,
+    stamp,
+    timings,
+    training,
+)
 from .table import Table, notes, remarks
 
 if TYPE_CHECKING:
@@ -40,15 +57,15 @@ def _comparison(
     ours, records = ("1:12", "1:16"), evidence(records)
     baselines = [name for name in columns if name in paper.BASELINES]
     rivals = [*baselines, *(name for name in records.methods if name not in baselines)]
-    used = training(records, [*((layers, "zeros") for layers in ours), *((*RIVAL, name) for name in rivals)])
+    used = training(records, [*((layers, OWN) for layers in ours), *((*RIVAL, name) for name in rivals)])
     if not used:
-        raise Missing("training records of 1:12 or 1:16 with zero padding")
+        raise Missing("training records of 1:12 or 1:16")
     header = ["category", *(f"paper: {n}" for n in baselines), *(f"paper: DFR f{{{n}}}" for n in ours)]
     header += [f"here: DFR f{{{n}}}" for n in ours] + [f"difference f{{{n}}}" for n in ours] + [f"here: {n}" for n in rivals]
     index = [columns.index(name) for name in (*baselines, *ours)]
     rows, seen = [], []
     for category in paper.CATEGORIES:
-        means = [_mean(records, metric, category, layers, "zeros") for layers in ours]
+        means = [_mean(records, metric, category, layers, OWN) for layers in ours]
         differences = [m.mean - paper.dfr(metric, category, n) if m else None for m, n in zip(means, ours)]
         here = [_mean(records, metric, category, *RIVAL, name) for name in rivals]
         rows.append([nice(category), *(printed[category][k] for k in index), *means, *differences, *here])
@@ -59,7 +76,7 @@ def _comparison(
         numbers = [printed_mean[k] for k in index] if group == "all" else of_rows
         rows.append([f"mean, {group}", *numbers, *_group_means(records, metric, members, ours, rivals)])
     two, signed = {n: 2 for n in header if n.startswith("paper")}, {n: -3 for n in header if n.startswith("difference")}
-    below = [*notes(used, seen), *_sources(number, metric, baselines), *remarks(number)]
+    below = [*notes(used, seen), *_sources(records, number, metric, baselines), *remarks(number)]
     return Table(f"Table {number}: {METRICS[metric]}", header, rows, stamp(used), below, two | signed)
 
 
@@ -74,7 +91,7 @@ def _group_means(records: Evidence, metric: str, members: Sequence[str], ours: S
     differences: list[float | None] = []
     for layers in ours:
         try:
-            found = cube(records, metric, [(layers, "zeros")], members)
+            found = cube(records, metric, [(layers, OWN)], members)
         except Missing:
             means.append(None)
             differences.append(None)
@@ -87,20 +104,22 @@ def _group_means(records: Evidence, metric: str, members: Sequence[str], ours: S
     return [*means, *differences, *(float(np.mean(found)) if found else None for found in here)]
 
 
-def _sources(number: str, metric: str, baselines: Sequence[str]) -> list[str]:
+def _sources(records: Records, number: str, metric: str, baselines: Sequence[str]) -> list[str]:
     names = ", ".join(f"{n} {paper.BASELINES[n]}" for n in baselines)
     return [
         f"Paper: {paper.SOURCE}, Table {number}. Its baselines are {names} in its list of references; "
         f"it took their numbers from {paper.BASELINE_SOURCES[metric]}.",
-        "The paper prints only the mean of all; those of textures and objects are computed from its rows. Zero padding, as there.",
+        "The paper prints only the mean of all; those of textures and objects are computed from its rows. "
+        f"The paper uses zero padding, here: {padding_in_words(records)}.",
         "Baselines measured here: columns of a dash are not measured yet.",
     ]
 
 
 def table4(records: Records) -> Table:
     """Dropping small scales."""
-    settings = [(layers, "zeros") for layers in paper.REFINING]
-    return _means(records, "Table IV: layer sets with more small scales (zero padding)", "IV", settings, paper.REFINING, paper.TABLE_IV)
+    settings = [(layers, OWN) for layers in paper.REFINING]
+    name = f"Table IV: layer sets with more small scales ({padding_in_words(records)})"
+    return _means(records, name, "IV", settings, paper.REFINING, paper.TABLE_IV)
 
 
 def table5(records: Records) -> Table:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import paper_numbers as paper
-from .measured import Missing, first, nice, stamp, synthetic, training
+from ..lab.trial import OWN
+from .measured import Missing, first, nice, padding_in_words, stamp, synthetic, training
 from .table import Table, remarks
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def table7(records: Records) -> Table:
 
 def table8(records: Records) -> Table:
     """The autoencoder as built."""
-    built = {layers: found for layers in ("1:12", "1:16") if (found := training(records, [(layers, "zeros")]))}
+    built = {layers: found for layers in ("1:12", "1:16") if (found := training(records, [(layers, OWN)]))}
     if not built:
-        raise Missing("training records of 1:12 or 1:16 with zero padding")
+        raise Missing("training records of 1:12 or 1:16")
     wanted = list(built)
     rows: list[list[Any]] = []
     samples = {layers: found[0] for layers, found in built.items()}
@@ -72,7 +73,7 @@ def table8(records: Records) -> Table:
     used = [record for found in built.values() for record in found]
     shown = ", ".join(sorted({f"{nice(r.about['category'])}, seed {r.about['seed']}" for r in samples.values()}))
     variance = samples[wanted[0]].about.get("settings", {}).get("variance")
-    notes = [f"As built: {shown}; zero padding. c_d depends on the category: the last rows list it (lowest to highest seed)."]
+    notes = [f"As built: {shown}; {padding_in_words(records)}. c_d depends on the category: see the last rows (lowest to highest seed)."]
     if variance is not None and variance != 0.9:
         notes.append(f"Here the PCA keeps {100 * variance:g} % of the variance, not the paper's 90 %.")
     header = ["part", "paper", *(f"here: f{{{n}}}" for n in wanted)]

@@ -88,6 +88,7 @@ class Laboratory:
             "data": self.edition.data,
             "synthetic": self.synthetic,
             "mvtec": self.mvtec,
+            "own_padding": self.settings.padding,
             "network": in_words(self.settings),
             "trained": trained(self.settings.weights),
             "code": self.code(kind),

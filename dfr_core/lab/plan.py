@@ -13,7 +13,7 @@ from typing import Any
 from ..backbones.weights import trained
 from ..paper_numbers import REFINING
 from .laboratory import Laboratory
-from .trial import Needs
+from .trial import OWN, Needs
 
 #: The category whose maps Figs. 2 and 3 are drawn with.
 SHOWN = "hazelnut"
@@ -67,7 +67,7 @@ def _trainings(lab: Laboratory, needs: Needs, category: str, seeds: range) -> It
     """The trainings of a category. Those of one job share their features: a network that has learnt is the same for all seeds."""
     groups = [seeds] if trained(lab.settings.weights) else [range(seed, seed + 1) for seed in seeds]
     for padding in ("zeros", "reflect"):
-        layer_sets = sorted(layers for layers, p in needs.trainings if p == padding)
+        layer_sets = sorted({layers for layers, p in needs.trainings if (lab.settings.padding if p == OWN else p) == padding})
         for group in groups if layer_sets else ():
             trials = [asdict(lab.protocol.trial(category, seed, layers, padding)) for seed in group for layers in layer_sets]
             yield Job("training", tuple(Wanted(t, lab.key("training", t), _cost(lab, t["layers"])) for t in trials))

@@ -15,6 +15,8 @@ from ..settings import Settings
 
 #: What a figure varies: (layers, padding), or (layers, padding, method) for a method other than the run's.
 Setting = tuple[str, ...]
+#: As a padding: that of the run's own settings, zeros in the paper edition.
+OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
