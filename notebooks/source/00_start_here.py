@@ -170,7 +170,7 @@ from dfr_core.course import table
 settings = edition.settings
 network = detector.extractor.backbone  # frozen: nobody trains it here
 x = network.normalise(images[:1])
-phi = literal.hierarchical_features(network.stack, x, last=settings.layer_numbers[-1])
+phi = literal.hierarchical_features(network.stack, x, settings.layer_numbers[-1])
 print(
     table(
         [(k, *phi[k - 1].shape[1:]) for k in (1, 5, 12)], ("layer", "channels", "rows", "columns")
