@@ -459,13 +459,16 @@ plt.show()
 #
 # Two dangers one can argue for: too narrow a code rebuilds nothing well, so a defect might not stand out from badly rebuilt normal
 # places; too wide a code might copy everything, defects too. We train one autoencoder for each of a few dimensions, shortly and on
-# few images, to see whether either shows. (The widest code starts as PCA's nearly perfect copy; a short training can only disturb it, and a
-# warning says so.)
+# few images, to see whether either shows. (The widest code starts as PCA's nearly perfect copy; a short training can only disturb it, and
+# the package would warn of that.)
 
-# %% tags=["nbval-ignore-output"]
+# %%
+import logging
+
 from dfr_core.metrics import roc_auc
 from dfr_core.widgets import latent
 
+logging.getLogger("dfr").setLevel(logging.ERROR)
 few = feature_source(detector.extractor, train_images[:4], memory_budget(detector.device))
 steps = settings.steps // 2 if settings.steps else 1000
 tried, areas = [], {}
