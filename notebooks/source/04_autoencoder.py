@@ -33,6 +33,7 @@ settings = edition.settings
 # is drawn, which PCA will look at.
 
 # %%
+import logging
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -55,6 +56,8 @@ n, c_o = samples.shape
 print(
     f"{len(source)} normal images, {n:,} regional features drawn from them, each with {c_o} channels"
 )
+
+logging.getLogger("dfr").setLevel(logging.ERROR)  # one training below is meant to do badly
 
 # %% [markdown]
 # ## Section III-C: only 1 x 1 convolutions
@@ -463,12 +466,9 @@ plt.show()
 # the package would warn of that.)
 
 # %%
-import logging
-
 from dfr_core.metrics import roc_auc
 from dfr_core.widgets import latent
 
-logging.getLogger("dfr").setLevel(logging.ERROR)
 few = feature_source(detector.extractor, train_images[:4], memory_budget(detector.device))
 steps = settings.steps // 2 if settings.steps else 1000
 tried, areas = [], {}
