@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..backbones.vgg import VGG
 from ..errors import DFRError, Setting
-from ..files import save_tensors, write_text
+from ..files import save_tensors, sha256, write_text
 from . import crops
 from .student import equalise
 from .targets import Source, Targets
@@ -122,7 +122,7 @@ def save(result: Result, out: str | Path) -> str:
     made = {key: value for key, value in result.report.items() if key not in _OF_THE_RUN}
     # One entry: safetensors writes several in an order that is another in every process.
     save_tensors(out, state, {"made": json.dumps({"network": "VGG19", "width": result.report["plan"]["width"], **made}, sort_keys=True)})
-    checksum = hashlib.sha256(out.read_bytes()).hexdigest()
+    checksum = sha256(out)
     write_text(out.with_suffix(".json"), json.dumps({"sha256": checksum, **result.report}, indent=1) + "\n")
     return checksum
 
@@ -140,7 +140,7 @@ def _state_file(cache: Path, plan: Plan, source: Source) -> Path:
 def _fingerprint(path: Path) -> str:
     if not path.is_file():
         raise DFRError(Setting("start"), f"{path} is not a file", "name a checkpoint (state-....safetensors) of an earlier run")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 def _told(progress: Progress | None, steps: int) -> Callable[[int, float], None] | None:
