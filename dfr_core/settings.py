@@ -9,70 +9,119 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .backbones.architecture import Architecture, architecture
 from .errors import DFRError, Setting
 
+if TYPE_CHECKING:
+    from typing import Self
+
 INTERPOLATIONS = ("nearest", "bilinear", "bilinear-aligned")
 
 
-def _setting(default: Any, words: str) -> Any:
+def setting(default: Any, words: str) -> Any:
     """A field with what it means: the command line's help and the docstring of :class:`Settings` are made of it."""
     return field(default=default, metadata={"help": words})
 
 
 @dataclass(frozen=True)
-class Settings:
+class MethodSettings:
+    """What the settings of every method have in common; a subclass adds at least ``image_size`` and ``seed``."""
+
+    def to_json(self) -> str:
+        """The settings as one line of JSON with sorted keys (for model files, records and keys)."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build settings from a dictionary; what it lacks (a file may be older than a setting) has its default.
+
+        Raises:
+            DFRError: an unknown name or an impossible value.
+        """
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise DFRError(name, "no such setting", f"known are {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def check_choice(self, name: str, allowed: tuple[str, ...]) -> None:
+        """Raises DFRError unless the field is one of ``allowed``."""
+        value = getattr(self, name)
+        if value not in allowed:
+            raise DFRError(Setting(name), f"{value!r} is not one of {', '.join(allowed)}")
+
+    def check_type(self, name: str, kinds: type | tuple[type, ...], what: str) -> None:
+        """Raises DFRError unless the field is of one of the kinds; a bool counts as no number."""
+        value = getattr(self, name)
+        if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
+            raise DFRError(Setting(name), f"{value!r} is not {what}")
+
+    def check_whole(self, name: str, least: int) -> None:
+        """Raises DFRError unless the field is a whole number of at least ``least``."""
+        value = getattr(self, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")
+
+    def check_seed(self) -> None:
+        """Raises DFRError unless the seed is one that torch and NumPy take."""
+        self.check_whole("seed", 0)
+        if self.seed >= 2**63:
+            raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
+
+
+@dataclass(frozen=True)
+class Settings(MethodSettings):
     """All choices that change the result. Immutable; use :func:`dataclasses.replace` to vary one.
 
     For ``initialisation`` see ``centre``, ``start_from_pca`` and ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for
     ``projection`` :mod:`dfr_core.methods.projected`.
     """
 
-    image_size: int = _setting(256, "side in pixels to which images are resized (IV-A4)")
-    backbone: str = _setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
-    weights: str = _setting("imagenet", "its weights: imagenet, distilled (a slim one that comes along), untrained (from seed) or a file")
-    width: float = _setting(1.0, "scale of the backbone's channels; 1 is the real network (IV-A3)")
-    padding: str = _setting("zeros", "padding of the convolutions, zeros or reflect (IV-C2)")
-    layers: str = _setting("1:12", "layer set such as 1:12, 12 or 1,5,12 (IV-B uses 1:12 and 1:16)")
-    interpolation: str = _setting("nearest", "alignment of the maps, Eq. 1: nearest, bilinear or bilinear-aligned")
-    kernel: int = _setting(4, "side of the mean filter in pixels, Eq. 2")
-    stride: int = _setting(4, "stride of the mean filter in pixels, Eq. 2")
-    keep_padding: bool = _setting(False, "align the reflection-padded maps (public code) instead of the maps themselves")
-    latent_dim: int | None = _setting(None, "c_d; none estimates it with PCA (Appendix B)")
-    variance: float = _setting(0.9, "share of the variance the PCA must explain (Appendix B)")
-    pca_samples: int = _setting(20_000, "regional features drawn for the PCA")
-    pca_images: int | None = _setting(None, "draw them from the first so many images only; none draws from all")
-    hidden: str = _setting("table-viii", "width of the CAE's outer hidden layers: table-viii is (c_o + c_d)/2, released (c_o + 2 c_d)/2")
-    batch_norm: bool = _setting(False, "batch normalisation before each ReLU of the CAE")
-    initialisation: str = _setting("default", "the CAE's first weights: default (torch's; the paper names none), centred or pca")
-    loss: str = _setting("l2", "l2 (Eq. 4) or squared (mean squared error)")
-    score: str = _setting("l2", "l2 (Eq. 5) or squared (mean squared error over channels)")
-    map_interpolation: str = _setting("bilinear", "upsampling of the anomaly map (III-D): bilinear or bilinear-aligned")
-    learning_rate: float = _setting(1e-4, "Adam's step size; the peak of it for schedule=onecycle")
-    schedule: str = _setting("constant", "constant (IV-A4) or onecycle")
-    batch_size: int = _setting(4, "images in a batch (IV-A4)")
-    positions: int | None = _setting(None, "regional features drawn from each image of a batch; none takes all of them")
-    epochs: int = _setting(700, "passes over the training images (IV-A4)")
-    steps: int | None = _setting(None, "optimiser steps; if given, it replaces epochs")
-    projection: int | None = _setting(
+    image_size: int = setting(256, "side in pixels to which images are resized (IV-A4)")
+    backbone: str = setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
+    weights: str = setting("imagenet", "its weights: imagenet, distilled (a slim one that comes along), untrained (from seed) or a file")
+    width: float = setting(1.0, "scale of the backbone's channels; 1 is the real network (IV-A3)")
+    padding: str = setting("zeros", "padding of the convolutions, zeros or reflect (IV-C2)")
+    layers: str = setting("1:12", "layer set such as 1:12, 12 or 1,5,12 (IV-B uses 1:12 and 1:16)")
+    interpolation: str = setting("nearest", "alignment of the maps, Eq. 1: nearest, bilinear or bilinear-aligned")
+    kernel: int = setting(4, "side of the mean filter in pixels, Eq. 2")
+    stride: int = setting(4, "stride of the mean filter in pixels, Eq. 2")
+    keep_padding: bool = setting(False, "align the reflection-padded maps (public code) instead of the maps themselves")
+    latent_dim: int | None = setting(None, "c_d; none estimates it with PCA (Appendix B)")
+    variance: float = setting(0.9, "share of the variance the PCA must explain (Appendix B)")
+    pca_samples: int = setting(20_000, "regional features drawn for the PCA")
+    pca_images: int | None = setting(None, "draw them from the first so many images only; none draws from all")
+    hidden: str = setting("table-viii", "width of the CAE's outer hidden layers: table-viii is (c_o + c_d)/2, released (c_o + 2 c_d)/2")
+    batch_norm: bool = setting(False, "batch normalisation before each ReLU of the CAE")
+    initialisation: str = setting("default", "the CAE's first weights: default (torch's; the paper names none), centred or pca")
+    loss: str = setting("l2", "l2 (Eq. 4) or squared (mean squared error)")
+    score: str = setting("l2", "l2 (Eq. 5) or squared (mean squared error over channels)")
+    map_interpolation: str = setting("bilinear", "upsampling of the anomaly map (III-D): bilinear or bilinear-aligned")
+    learning_rate: float = setting(1e-4, "Adam's step size; the peak of it for schedule=onecycle")
+    schedule: str = setting("constant", "constant (IV-A4) or onecycle")
+    batch_size: int = setting(4, "images in a batch (IV-A4)")
+    positions: int | None = setting(None, "regional features drawn from each image of a batch; none takes all of them")
+    epochs: int = setting(700, "passes over the training images (IV-A4)")
+    steps: int | None = setting(None, "optimiser steps; if given, it replaces epochs")
+    projection: int | None = setting(
         None, "none is the paper's method. A number switches to the projected extension: so many principal components"
     )
-    precision: str = _setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the CAE in TF32)")
-    seed: int = _setting(0, "seeds the untrained backbone, the CAE, and every random draw")
+    precision: str = setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the CAE in TF32)")
+    seed: int = setting(0, "seeds the untrained backbone, the CAE, and every random draw")
 
     def __post_init__(self) -> None:
         self.architecture.parse(self.layers)
-        _choice(self, "padding", ("zeros", "reflect"))
-        _choice(self, "interpolation", INTERPOLATIONS)
-        _choice(self, "hidden", ("table-viii", "released"))
-        _choice(self, "initialisation", ("default", "centred", "pca"))
-        _choice(self, "loss", ("l2", "squared"))
-        _choice(self, "score", ("l2", "squared"))
-        _choice(self, "map_interpolation", ("bilinear", "bilinear-aligned"))
-        _choice(self, "schedule", ("constant", "onecycle"))
-        _choice(self, "precision", ("fp32", "tf32", "bf16"))
+        self.check_choice("padding", ("zeros", "reflect"))
+        self.check_choice("interpolation", INTERPOLATIONS)
+        self.check_choice("hidden", ("table-viii", "released"))
+        self.check_choice("initialisation", ("default", "centred", "pca"))
+        self.check_choice("loss", ("l2", "squared"))
+        self.check_choice("score", ("l2", "squared"))
+        self.check_choice("map_interpolation", ("bilinear", "bilinear-aligned"))
+        self.check_choice("schedule", ("constant", "onecycle"))
+        self.check_choice("precision", ("fp32", "tf32", "bf16"))
         if self.initialisation == "pca" and self.batch_norm:
             raise DFRError(
                 Setting("initialisation"),
@@ -80,19 +129,17 @@ class Settings:
                 "use 'centred' or 'default'",
             )
         for name in ("image_size", "kernel", "stride", "batch_size", "epochs", "pca_samples"):
-            _whole(self, name, 1)
+            self.check_whole(name, 1)
         for name in ("latent_dim", "positions", "steps", "pca_images", "projection"):
             if getattr(self, name) is not None:
-                _whole(self, name, 1)
-        _whole(self, "seed", 0)
-        if self.seed >= 2**63:
-            raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
+                self.check_whole(name, 1)
+        self.check_seed()
         if not isinstance(self.weights, str) or not self.weights:
             raise DFRError(Setting("weights"), "give 'imagenet', 'distilled', 'untrained' or the path of a weights file")
         for name in ("width", "variance", "learning_rate"):
-            _typed(self, name, (int, float), "a number")
+            self.check_type(name, (int, float), "a number")
         for name in ("keep_padding", "batch_norm"):
-            _typed(self, name, bool, "True or False")  # "no" would count as yes
+            self.check_type(name, bool, "True or False")  # "no" would count as yes
         if not 0 < self.width <= 1:
             raise DFRError(Setting("width"), f"{self.width} is not in (0, 1]", f"1 is the full {self.architecture.title}")
         if not 0 < self.variance <= 1:
@@ -122,23 +169,6 @@ class Settings:
         """The layers of the set, sorted: ``1:3`` is (1, 2, 3)."""
         return self.architecture.parse(self.layers)
 
-    def to_json(self) -> str:
-        """The settings as one line of JSON with sorted keys (for model files, records and keys)."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """Build settings from a dictionary; what it lacks (a file may be older than a setting) has its default.
-
-        Raises:
-            DFRError: an unknown name or an impossible value.
-        """
-        known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise DFRError(name, "no such setting", f"known are {', '.join(sorted(known))}")
-        return cls(**values)
-
 
 _WORDS = "".join(f"        {setting.name}: {setting.metadata['help']} (default {setting.default!r})\n" for setting in fields(Settings))
 Settings.__doc__ = f"{Settings.__doc__ or ''}\n    Attributes:\n{_WORDS}"
@@ -162,24 +192,6 @@ def released(**changes: Any) -> Settings:
         ),
         **changes,
     )  # fmt: skip
-
-
-def _choice(settings: Settings, name: str, allowed: tuple[str, ...]) -> None:
-    value = getattr(settings, name)
-    if value not in allowed:
-        raise DFRError(Setting(name), f"{value!r} is not one of {', '.join(allowed)}")
-
-
-def _typed(settings: Settings, name: str, kinds: type | tuple[type, ...], what: str) -> None:
-    value = getattr(settings, name)
-    if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
-        raise DFRError(Setting(name), f"{value!r} is not {what}")
-
-
-def _whole(settings: Settings, name: str, least: int) -> None:
-    value = getattr(settings, name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")
 
 
 #: Names the edition where nobody says which.

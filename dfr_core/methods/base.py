@@ -26,6 +26,7 @@ from ..device import pick_device
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..metrics import evaluation
+from ..settings import current_edition_name
 from .verdict import Verdict
 
 FORMAT = "dfr-model"
@@ -42,7 +43,7 @@ class Detector(ABC):
     module (buffers will do) in ``self._model``, whose state is all that a model file keeps of it.
 
     Args:
-        settings: the choices of the method; None takes its defaults.
+        settings: the choices of the method; None takes those of the current edition.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         memory_gb: GiB that kept features may take; None takes a share of what is free.
         progress: show a progress bar.
@@ -61,13 +62,13 @@ class Detector(ABC):
 
     #: As in :data:`dfr_core.methods.METHODS`, model files and records.
     name: ClassVar[str]
-    #: A frozen dataclass with ``image_size``, ``seed``, ``to_json()`` and ``from_dict()``, such as :class:`dfr_core.Settings`.
+    #: A frozen :class:`~dfr_core.settings.MethodSettings` with ``image_size``, ``seed`` and ``of_edition(name)``.
     settings_class: ClassVar[Any]
 
     def __init__(self, settings: Any = None, *, device: str = "auto", memory_gb: float | None = None, progress: bool = True) -> None:
         if memory_gb is not None and not 0 <= memory_gb < float("inf"):
             raise DFRError(Setting("memory_gb"), f"{memory_gb} is not a number of GiB")
-        self.settings = self.default_settings() if settings is None else settings
+        self.settings = self.of_edition(current_edition_name()) if settings is None else settings
         self.device = pick_device(device)
         self.memory_gb = memory_gb
         self.progress = progress
@@ -80,9 +81,9 @@ class Detector(ABC):
     # ---- what a method supplies ----------------------------------------------------------------------
 
     @classmethod
-    def default_settings(cls) -> Any:
-        """The settings of a detector that is given none."""
-        return cls.settings_class()
+    def of_edition(cls, name: str) -> Any:
+        """Its settings in the edition ``quick``, ``embedded`` or ``paper``: what the small ones shrink is measured, see docs/choices.md."""
+        return cls.settings_class.of_edition(name)
 
     @abstractmethod
     def _learn(self, images: Tensor, data: str, checkpoint: Path | None) -> Tensor:

@@ -14,7 +14,7 @@ from ..device import arithmetic, full_precision, memory_budget
 from ..errors import DFRError, Setting
 from ..extract import Extractor, FeaturesOfImages, feature_source, sample
 from ..regional import RegionalFeatures
-from ..settings import Settings, current_edition_name, edition_settings
+from ..settings import Settings, edition_settings
 from .base import Detector
 from .cae import latent_dimension
 from .reconstructors import Reconstructor, reconstructor
@@ -45,9 +45,9 @@ class DFR(Detector):
     _extractor: Extractor | None = None
 
     @classmethod
-    def default_settings(cls) -> Settings:
-        """Those of the current edition."""
-        return edition_settings(current_edition_name())
+    def of_edition(cls, name: str) -> Settings:
+        """See :data:`dfr_core.settings.edition_settings`."""
+        return edition_settings(name)
 
     @property
     def c_o_(self) -> int:
