@@ -35,7 +35,7 @@ TEACHING = HERE.parent / "TEACHING.md"
 TIMEOUT = 300
 _SOLUTION = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.MULTILINE | re.DOTALL)
 #: Formats of output that are kept; a widget's view is not, since it means nothing without the kernel that made it.
-_KEPT = ("text/plain", "image/png")
+_KEPT = ("text/plain", "text/html", "image/png")
 
 
 def sources(names: list[str] = ()) -> list[Path]:
@@ -78,7 +78,7 @@ def student_copy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def run(notebook: nbformat.NotebookNode, folder: Path = HERE) -> tuple[float, int]:
     """Run a notebook in place, in the quick edition; seconds, and the kernel's peak memory in MiB (0 if unknown)."""
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    environment = {**os.environ, "DFR_EDITION": "quick", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "DFR_EDITION": "quick", "DFR_STRICT": "1", "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
     with client.setup_kernel(env=environment):
         for index, cell in enumerate(notebook.cells):
@@ -114,7 +114,8 @@ def _tidy(notebook: nbformat.NotebookNode) -> None:
                 continue
             if "data" in output:
                 output.data = {kind: data for kind, data in output.data.items() if kind in _KEPT}
-                output.metadata = {}
+                alt = output.metadata.get("image/png", {}).get("alt")
+                output.metadata = {"image/png": {"alt": alt}} if alt else {}
             if output.output_type == "execute_result":
                 output.execution_count = count
             if output.output_type == "error":

@@ -10,4 +10,5 @@ def pytest_configure(config):
     if not config.getoption("nbval_lax", False):
         os.environ["DFR_EDITION"] = "quick"
     os.environ.setdefault("DFR_EDITION", "quick")
+    os.environ["DFR_STRICT"] = "1"  # a claim that does not hold is an error, in every edition
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,0 +1,190 @@
+"""What is asked in the page: predictions, locked before a cell runs, and the closing questions of a notebook.
+
+Without a kernel (in print, in static pages) questions are plain text, and the answers of a quiz are folded away.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets
+
+from ..errors import DFRError
+from ..widgets.common import View
+
+#: How many closing questions a notebook has.
+CLOSING = 5
+_LETTERS = "abcdefgh"
+_FIT = {"width": "max-content", "max_width": "100%"}
+
+
+class Question(View):
+    """Choices, one of which can be chosen. Tab moves to them and on; the arrow keys or the space bar choose.
+
+    Attributes:
+        buttons: the choices; their ``index`` is None until one is chosen.
+    """
+
+    def __init__(self, title: str, question: str, choices: Sequence[str], *below: ipywidgets.Widget) -> None:
+        if len(choices) < 2 or len(set(choices)) < len(choices):
+            raise DFRError(title, f"there is nothing to choose in {list(choices)}", "give two or more choices, all different")
+        self.question, self.choices = question, tuple(choices)
+        self.buttons = ipywidgets.RadioButtons(options=list(choices), index=None, layout=_FIT)
+        super().__init__([ipywidgets.HTML(f"<p>{html.escape(question)}</p>"), self.buttons, *below], title)
+
+    def plain(self) -> str:
+        """Question and choices as text."""
+        return "\n".join([self.question, *(f"  {letter}) {choice}" for letter, choice in zip(_LETTERS, self.choices))])
+
+    def name(self, index: int) -> str:
+        """A choice with its letter."""
+        return f"{_LETTERS[index]}) {self.choices[index]}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": f"{self.title}: {self.plain()}"}
+
+
+class Prediction(Question):
+    """A question that is answered once.
+
+    Attributes:
+        locked: the index of the choice that was locked; None while none is.
+    """
+
+    def __init__(self, label: str, question: str, choices: Sequence[str]) -> None:
+        self.locked: int | None = None
+        self.lock = ipywidgets.Button(description="lock", tooltip=f"lock the prediction {label}", disabled=True)
+        self.said = ipywidgets.HTML()
+        super().__init__(f"Prediction {label}", question, choices, self.lock, self.said)
+        self.buttons.observe(self._chosen, names="index")
+        self.lock.on_click(self._lock)
+
+    def _chosen(self, change: Any) -> None:
+        self.lock.disabled = change["new"] is None
+
+    def _lock(self, _button: Any) -> None:
+        self.locked = self.buttons.index
+        self.end(f"Locked: {self.name(self.locked)}")
+
+    def end(self, message: str) -> None:
+        """Take no more choices, and say why."""
+        self.buttons.disabled = self.lock.disabled = True
+        self.said.value = f"<p>{html.escape(message)}</p>"
+
+
+_asked: dict[str, Prediction] = {}
+
+
+def predict(label: str, question: str, *choices: str) -> None:
+    """Ask for a prediction before the cell that shows the result: choose, then lock. What is locked stays, also if the cell runs again.
+
+    Args:
+        label: of the prediction, such as ``"3.2"``.
+        question: one sentence.
+        choices: two or more.
+    """
+    from IPython.display import display
+
+    asked = _asked.get(label)
+    if asked is None or asked.locked is None or asked.choices != choices:
+        _asked[label] = Prediction(label, question, choices)
+    display(_asked[label])
+
+
+def outcome(label: str, right: int, because: str) -> None:
+    """Print the locked prediction beside what came out; from now on nothing can be locked.
+
+    Args:
+        label: of the prediction.
+        right: which of the choices it is, counted from 0.
+        because: one sentence.
+
+    Raises:
+        DFRError: nothing was asked under that label, or there is no such choice.
+    """
+    if label not in _asked:
+        raise DFRError(f"prediction {label}", "it has not been asked", "run the cell with its predict(...) first")
+    asked = _asked[label]
+    _one_of(f"prediction {label}", asked.choices, right)
+    if asked.locked is None:
+        asked.end("The result is out; nothing was locked. Run the cell again to predict anew.")
+    yours = "not predicted" if asked.locked is None else f"you said {asked.name(asked.locked)}"
+    mark = "" if asked.locked is None else ", and so it is" if asked.locked == right else ", but it is not"
+    print(f"Prediction {label}: {yours}{mark}\nOutcome: {asked.name(right)}\n{because}")
+
+
+def _one_of(what: str, choices: Sequence[str], right: int) -> None:
+    if not 0 <= right < len(choices):
+        raise DFRError(what, f"choice {right} is none of its {len(choices)}", f"count from 0 to {len(choices) - 1}")
+
+
+@dataclass
+class Quiz:
+    """The closing questions of a notebook: a choice is judged at once."""
+
+    number: int
+    questions: list[Question] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    said: list[ipywidgets.HTML] = field(default_factory=list)
+
+    def add(self, question: str, choices: Sequence[str], right: int, why: str) -> None:
+        """One more question."""
+        title, said = f"Question {len(self.questions) + 1}", ipywidgets.HTML()
+        _one_of(title, choices, right)
+        asked = Question(title, f"{len(self.questions) + 1}. {question}", choices, said)
+        self.questions.append(asked)
+        self.right.append(right)
+        self.why.append(why)
+        self.said.append(said)
+        asked.buttons.observe(lambda change, k=len(self.questions) - 1: self.judge(k, change["new"]), names="index")
+
+    def judge(self, k: int, index: int) -> None:
+        """Say below question ``k`` whether a choice is right."""
+        message = f"Right: {self.why[k]}" if index == self.right[k] else "Not this one."
+        self.said[k].value = f"<p>{html.escape(message)}</p>"
+
+    def plain(self) -> str:
+        """Questions and choices, without the answers."""
+        return "\n".join([f"Closing questions {self.number}", *(asked.plain() for asked in self.questions)])
+
+    def page(self) -> str:
+        """The same as HTML for pages without a kernel, with the answers in a fold."""
+        asked = [
+            f"<p>{html.escape(q.question)}</p><ol type='a'>{''.join(f'<li>{html.escape(choice)}</li>' for choice in q.choices)}</ol>"
+            for q in self.questions
+        ]
+        told = "".join(f"<li>{html.escape(f'{q.name(r)}. {w}')}</li>" for q, r, w in zip(self.questions, self.right, self.why))
+        return f"<div>{''.join(asked)}<details><summary>Answers</summary><ol>{told}</ol></details></div>"
+
+
+class _QuizView(View):
+    def __init__(self, asked: Quiz) -> None:
+        super().__init__(asked.questions, f"closing questions {asked.number}")
+        self.asked = asked
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": self.asked.plain(), "text/html": self.asked.page()}
+
+
+def quiz(number: int, questions: Sequence[tuple[str, Sequence[str], int, str]]) -> None:
+    """Ask the closing questions of a notebook.
+
+    Args:
+        number: of the notebook.
+        questions: five of (question, choices, which is right counted from 0, why).
+
+    Raises:
+        DFRError: there are not five, or one has no such choice.
+    """
+    from IPython.display import display
+
+    if len(questions) != CLOSING:
+        raise DFRError(f"quiz {number}", f"it has {len(questions)} questions", f"give {CLOSING}")
+    asked = Quiz(number)
+    for question, choices, right, why in questions:
+        asked.add(question, choices, right, why)
+    display(_QuizView(asked))
