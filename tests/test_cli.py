@@ -59,7 +59,7 @@ def model(data) -> Path:
     """A model fitted to it by the command line, with the embedded edition's network and image size."""
     path = data.parent / "leather.safetensors"
     line = run("fit", data, "--category", "leather", "--out", path, *FAST, "--quiet", "--edition", "embedded")
-    assert line.startswith(f"{path}: fitted to 3 images, c_o 432, c_d ") and "at FPR 0.005" in line and line.count("\n") == 1
+    assert line.startswith(f"{path}: DFR fitted to 3 images, c_o 432, c_d ") and "at FPR 0.005" in line and line.count("\n") == 1
     return path
 
 

@@ -19,7 +19,9 @@ from dfr_core.lab.trial import Needs, Protocol, Trial
 from dfr_core.metrics import border_profile
 from dfr_core.settings import Settings
 
-KINDS = ("training", "images", "statistics", "network", "pipeline", "speed")
+KINDS = ("training", "images", "statistics", "network", "pipeline", "speed", "rival_speed")
+#: Modules beside those of the kinds: a rival's training, and what both trainings say.
+SHARED = ("rival", "thresholds")
 
 
 # ------------------------------------------------------------------------------------------------ identity
@@ -47,8 +49,8 @@ def test_needs_add_up():
     assert Needs.union([]) == Needs()
 
 
-def test_only_methods_with_a_measurement(tmp_path):
-    with pytest.raises(DFRError, match="method: 'XYZ' is not measured"):
+def test_only_methods_that_there_are(tmp_path):
+    with pytest.raises(DFRError, match="method: 'XYZ' is not one of DFR"):
         Laboratory(edition("quick"), Settings(), tmp_path, tmp_path, method="XYZ")
 
 
@@ -156,12 +158,12 @@ def test_a_change_of_the_method_makes_what_it_measured_stale(copied, monkeypatch
 
 
 def test_measurements_know_neither_plans_nor_words():
-    for kind in KINDS:
+    for kind in KINDS + SHARED:
         found = closure(f"lab.measures.{kind}")
-        assert {name for name in found if name.startswith("lab.")} <= {f"lab.measures.{k}" for k in KINDS}
+        assert {name for name in found if name.startswith("lab.")} <= {f"lab.measures.{k}" for k in KINDS + SHARED}
         assert not [name for name in found if name.startswith(("figures", "command", "widgets", "bench", "course"))]
     assert len(code_version("lab.measures.training")) == 12
-    assert {file.stem for file in (Path(code.__file__).parent / "measures").glob("[!_]*.py")} == set(KINDS)
+    assert {file.stem for file in (Path(code.__file__).parent / "measures").glob("[!_]*.py")} == set(KINDS + SHARED)
 
 
 def test_every_kind_that_an_item_needs_is_measured():

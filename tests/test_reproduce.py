@@ -67,7 +67,7 @@ def needs(*items: str) -> Needs:
 
 
 def test_the_plan_covers_the_paper(lab):
-    jobs = plan(lab, needs(), CATEGORIES, seeds=2) + speed_jobs(lab, needs(), [])
+    jobs = plan(lab, needs(), CATEGORIES, seeds=2) + speed_jobs(lab, needs(), [], CATEGORIES)
     training = [job for job in jobs if job.kind == "training"]
     assert len(training) == len(CATEGORIES) * 2  # paddings; the seeds share the features of a network that has learnt
     trials = [Trial(**record.about) for job in training for record in job.records]
@@ -201,7 +201,7 @@ def test_a_folder_without_categories(tmp_path, capsys):
 
 def test_speed_is_measured_again_when_the_trainings_are_others(lab):
     def keys(categories: tuple[str, ...]) -> set[str]:
-        return {k for job in speed_jobs(lab, needs("table6"), plan(lab, needs("table6"), categories, 1)) for k in job.keys}
+        return {k for job in speed_jobs(lab, needs("table6"), plan(lab, needs("table6"), categories, 1), categories) for k in job.keys}
 
     assert len(keys(CATEGORIES)) == 5 and not keys(CATEGORIES) & keys(CATEGORIES[:1])
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..data import Category
-    from ..methods.dfr import DFR
+    from ..methods.base import Detector
 
 WORDS = "measure a model on labelled test images (JSON)"
 EPILOG = """\
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
         normal = maps[~masks.flatten(1).any(1)]
         metrics["counts"] |= {"anomalous_pixels": int(masks.sum()), "pixels": masks.numel()}
     metrics["counts"]["normal_images"] = len(normal)
-    report = {"model": args.model, "data": args.data, "category": data.name} | metrics
+    report = {"model": args.model, "method": detector.name, "data": args.data, "category": data.name} | metrics
     report |= {
         "fpr": args.fpr,
         "threshold": threshold,
@@ -81,8 +81,7 @@ def main(args: argparse.Namespace) -> int:
         "peak_memory_gib": _peak_memory(),
         "device": str(detector.device),
         "edition": edition_of(detector),
-        "c_o": detector.c_o_,
-        "c_d": detector.c_d_,
+        **detector.learnt(),
         "settings": asdict(settings),
     }
     print(json.dumps(report, indent=2), flush=True)
@@ -110,10 +109,10 @@ def _of_images(maps: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
     return {"roc_auc": None, "pro_auc": None, "image_roc_auc": roc_auc(image_score(maps), labels), "counts": counts}
 
 
-def edition_of(detector: DFR) -> str | None:
+def edition_of(detector: Detector) -> str | None:
     """The edition with these settings (whatever the seed); None if there is none."""
     own = {**asdict(detector.settings), "seed": 0}
-    return next((name for name, edition in EDITIONS.items() if {**asdict(edition.settings), "seed": 0} == own), None)
+    return next((name for name in EDITIONS if {**asdict(detector.of_edition(name)), "seed": 0} == own), None)
 
 
 def _peak_memory() -> float | None:

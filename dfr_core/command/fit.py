@@ -24,6 +24,7 @@ examples:
   dfr fit my-photographs --out mine.safetensors --seed 1
   dfr fit photographs/good --out part.safetensors --calibrate photographs/more-good
   dfr fit data --category tile --out tile.safetensors --edition paper --padding reflect --layers 1:16
+  dfr fit data --category tile --out tile.safetensors --method ST-m
   dfr fit data --category tile --out tile.safetensors --preset released --checkpoint tile.ckpt --device cuda"""
 
 
@@ -51,11 +52,11 @@ def main(args: argparse.Namespace) -> int:
     data = chosen_data(args)
     _check_model_target(out)
     from ..data.arrays import as_images
-    from ..methods.dfr import DFR
+    from ..methods import method
 
     kept = as_images(args.calibrate, settings.image_size) if args.calibrate else None  # read first: a mistake is told before the training
     started = time.perf_counter()
-    detector = DFR(settings, device=args.device, memory_gb=args.memory_gb, progress=not args.quiet)
+    detector = method(args.method)(settings, device=args.device, memory_gb=args.memory_gb, progress=not args.quiet)
     detector.fit(data, checkpoint=args.checkpoint)
     if kept is not None:
         detector.calibrate(kept)
@@ -69,7 +70,8 @@ def main(args: argparse.Namespace) -> int:
     if detector.verdict_.rate:
         n = len(detector.verdict_.kept)
         thresholds += f" (good images like the {n} kept: at most 1 in {n + 1})"
-    print(f"{out}: fitted to {len(data.train)} images, c_o {detector.c_o_}, c_d {detector.c_d_}, {seconds:.1f} s, {thresholds}")
+    learnt = "".join(f"{name} {value}, " for name, value in detector.learnt().items())
+    print(f"{out}: {detector.name} fitted to {len(data.train)} images, {learnt}{seconds:.1f} s, {thresholds}")
     return 0
 
 

@@ -8,13 +8,14 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..editions import EDITIONS, current_edition, edition
+from ..editions import EDITIONS
 from ..errors import DFRError, Setting
-from ..settings import Settings, paper, released
+from ..methods import METHODS
+from ..settings import MethodSettings, Settings, current_edition_name, paper, released
 
 if TYPE_CHECKING:
     from ..data import Category
-    from ..methods.dfr import DFR
+    from ..methods.base import Detector
 
 FPR = 0.005  # III-D: the larger of the paper's two acceptable false positive rates
 PRESETS = {"paper": paper, "released": released}
@@ -55,6 +56,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         choices=tuple(PRESETS),
         help="instead of an edition: the paper's settings, or the authors' public code's where it differs",
     )
+    words = "DFR, or one of the methods that the paper compares it with: %(choices)s (default DFR)"
+    base_method = parser.add_argument_group("method")
+    base_method.add_argument("--method", choices=tuple(METHODS), default="DFR", metavar="NAME", help=words)
+    words = "a setting of the method by its name, as docs/choices.md and `dfr info` have it (again for more)"
+    base_method.add_argument("--set", type=named_value, action="append", default=[], metavar="NAME=VALUE", help=words)
     parser.set_defaults(settings=tuple(field.name for field in fields(Settings)))  # options that are absent unless given
     group = parser.add_argument_group("settings (each replaces one of the base settings)")
     for field in fields(Settings):
@@ -68,23 +74,49 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, type=_TYPES[field.type], default=argparse.SUPPRESS, metavar=metavar, help=words)
 
 
-def settings_from(args: argparse.Namespace) -> Settings:
-    """The settings that the options say.
+def settings_from(args: argparse.Namespace) -> MethodSettings:
+    """The settings that the options say, of the method they name.
 
     Raises:
-        DFRError: an impossible value, or options that contradict each other.
+        DFRError: an impossible value, a setting that the method has not, or options that contradict each other.
     """
-    base = PRESETS[args.preset]() if args.preset else (edition(args.edition) if args.edition else current_edition()).settings
-    changes: dict[str, Any] = {name: value for name, value in vars(args).items() if name in asdict(base)}
+    from ..backbones.weights import WEIGHTS  # here, so that --help need not wait for torch
+    from ..methods import method
+
+    if args.preset and args.method != "DFR":
+        raise DFRError("--preset", f"is for DFR, not for {args.method}", "use --edition paper for the sizes of the method's own paper")
+    name = args.edition or current_edition_name()
+    base = PRESETS[args.preset]() if args.preset else method(args.method).of_edition(name)
+    changes: dict[str, Any] = {name: value for name, value in vars(args).items() if name in asdict(Settings())}
+    changes |= {name: _value(base, name, text) for name, text in args.set}
+    if unknown := sorted(set(changes) - set(asdict(base))):
+        raise DFRError(Setting(unknown[0]), f"{args.method} has no such setting", f"it has {', '.join(sorted(asdict(base)))}")
     if changes.get("epochs") and changes.get("steps"):
         raise DFRError(Setting("steps"), "given beside --epochs, and both say how long to train", "give one of them")
-    if "epochs" in changes:
+    if "epochs" in changes and hasattr(base, "steps"):
         changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
-    from ..backbones.weights import WEIGHTS  # here, so that --help need not wait for torch
-
     if changes.get("weights") and changes["weights"] not in WEIGHTS:
         changes["weights"] = str(Path(changes["weights"]).resolve())  # the model may be used from another folder
     return replace(base, **changes)
+
+
+def named_value(text: str) -> tuple[str, str]:
+    """``NAME=VALUE`` in its two parts."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.replace("-", "_"), value
+
+
+def _value(base: MethodSettings, name: str, text: str) -> Any:
+    """The value of a setting as its field has it."""
+    kinds = {field.name: str(field.type) for field in fields(base)}
+    if kinds.get(name) == "bool" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return _TYPES.get(kinds.get(name, "str"), str)(text)
+    except ValueError:
+        raise DFRError("--set", f"{text!r} is no value for {name} ({kinds[name]})") from None
 
 
 # ----------------------------------------------------------------------------------- arguments, and what they name
@@ -134,13 +166,13 @@ def chosen_data(args: argparse.Namespace) -> Category:
     return load_photographs(root, test, masks)
 
 
-def chosen_model(args: argparse.Namespace) -> DFR:
+def chosen_model(args: argparse.Namespace) -> Detector:
     """The model that MODEL names, on the device asked for."""
     from ..device import pick_device
-    from ..methods.dfr import DFR
+    from ..methods import load_detector
 
     pick_device(args.device)  # else the error would seem to be the model's
-    return DFR.load(args.model, device=args.device, weights=args.weights, progress=False)
+    return load_detector(args.model, device=args.device, weights=args.weights, progress=False)
 
 
 def check_folder(option: str, folder: Path) -> None:

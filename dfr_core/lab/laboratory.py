@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,17 +16,18 @@ from ..data import available, load_category
 from ..device import cores, pick_device
 from ..editions import Edition
 from ..errors import DFRError
-from ..methods import METHODS
+from ..methods import METHODS, method
 from ..methods.base import versions
 from ..records import Store, file_fingerprint, key_of
-from ..settings import Settings
+from ..settings import MethodSettings, Settings, edition_settings
 from .code import code_version
 from .trial import Protocol
 
+if TYPE_CHECKING:
+    from ..methods.base import Detector
+
 #: Kinds of records that are a method's as much as the data's and the network's.
-OF_A_METHOD = ("training", "pipeline", "speed")
-#: Methods that :mod:`.measures` can train.
-MEASURED = ("DFR",)
+OF_A_METHOD = ("training", "pipeline", "speed", "rival_speed")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Laboratory:
     method: str = "DFR"
 
     def __post_init__(self) -> None:
-        if self.method not in MEASURED:
-            raise DFRError("method", f"{self.method!r} is not measured by the laboratory", f"there is {', '.join(MEASURED)}")
+        if self.method not in METHODS:
+            raise DFRError("method", f"{self.method!r} is not one of {', '.join(METHODS)}")
 
     @property
     def store(self) -> Store:
@@ -66,6 +67,29 @@ class Laboratory:
     @property
     def protocol(self) -> Protocol:
         return Protocol.of(self.settings, self.method)
+
+    def settings_of(self, seed: int) -> MethodSettings:
+        """The settings of the method measured: the run's for DFR; a rival's of the edition, with the run's weights where it has such."""
+        if self.method == "DFR":
+            return replace(self.settings, seed=seed)
+        theirs = method(self.method).of_edition(self.edition.name)
+        changes: dict[str, Any] = {"seed": seed, "image_size": self.settings.image_size}
+        if hasattr(theirs, "weights") and self.settings.weights != edition_settings(self.edition.name).weights:
+            changes["weights"] = self.settings.weights
+        return replace(theirs, **changes)
+
+    def detector(self, seed: int) -> Detector:
+        """A detector of the method that is measured, not fitted yet."""
+        return method(self.method)(self.settings_of(seed), device=self.device, progress=False)
+
+    def smaller(self) -> dict[str, list[Any]]:
+        """What the edition does on another scale than the method's own paper: setting -> [here, in its paper]."""
+        theirs = asdict(method(self.method).of_edition("paper"))
+        return {name: [value, theirs[name]] for name, value in asdict(self.settings_of(0)).items() if value != theirs[name]}
+
+    def measured_in(self, kind: str) -> str:
+        """The module that measures a kind of record of this method: trainings of rivals are not DFR's, which share their features."""
+        return "lab.measures.rival" if kind == "training" and self.method != "DFR" else f"lab.measures.{kind}"
 
     def data_fingerprint(self, category: str) -> str:
         """Fingerprint of a category's images and masks."""
@@ -100,7 +124,7 @@ class Laboratory:
 
     def code(self, kind: str) -> str:
         """Version of the code that a kind of record depends on: its measurement's, and that of the method measured."""
-        modules = [f"lab.measures.{kind}"]
+        modules = [self.measured_in(kind)]
         if kind in OF_A_METHOD:
             home = METHODS[self.method].partition(":")[0]
             modules.append(home.removeprefix("dfr_core."))
@@ -114,13 +138,13 @@ class Laboratory:
             "-".join([kind, *map(str, words)]),
             kind=kind,
             about=about,
-            settings=asdict(replace(self.settings, seed=seed)),
+            settings=asdict(self.settings_of(seed)),
             data=[self.data_fingerprint(c) for c in ([category] if category else available(self.root))],
             weights=self.weights_fingerprint(seed),
             code=self.code(kind),
             after=after,
             # Speed is the machine's as much as the method's.
-            device=device_in_words(self.device) if kind == "speed" else "",
+            device=device_in_words(self.device) if kind in ("speed", "rival_speed") else "",
         )
 
 

@@ -7,13 +7,13 @@ measurements a figure needs. Each result is a record of its own, so a worker kil
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..backbones.weights import trained
-from ..paper_numbers import REFINING
+from ..paper_numbers import BASELINES, REFINING
 from .laboratory import Laboratory
-from .trial import OWN, Needs
+from .trial import OWN, Needs, Setting
 
 #: The category whose maps Figs. 2 and 3 are drawn with.
 SHOWN = "hazelnut"
@@ -38,10 +38,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does in one go: records of one kind."""
+    """What one worker does in one go: records of one kind and method (None: the run's)."""
 
     kind: str
     records: tuple[Wanted, ...]
+    method: str | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -55,11 +56,12 @@ def plan(lab: Laboratory, needs: Needs, categories: tuple[str, ...], seeds: int)
         if "images" in needs.kinds:
             jobs.append(_single(lab, "images", {"category": category}))
         jobs += _trainings(lab, needs, category, range(lab.settings.seed, lab.settings.seed + seeds))
+        jobs += [_training_of(lab, category, setting) for setting in sorted(s for s in needs.trainings if len(s) == 3)]
     # Long jobs first, so that no worker is left with one at the end.
     jobs.sort(key=lambda job: -sum(record.cost for record in job.records))
     if "pipeline" in needs.kinds:
-        shown = SHOWN if SHOWN in categories else categories[0]
-        jobs.append(_single(lab, "pipeline", asdict(lab.protocol.trial(shown, lab.settings.seed, "1:12", lab.settings.padding))))
+        trial = lab.protocol.trial(_shown(categories), lab.settings.seed, "1:12", lab.settings.padding)
+        jobs.append(_single(lab, "pipeline", asdict(trial)))
     return jobs
 
 
@@ -67,22 +69,37 @@ def _trainings(lab: Laboratory, needs: Needs, category: str, seeds: range) -> It
     """The trainings of a category. Those of one job share their features: a network that has learnt is the same for all seeds."""
     groups = [seeds] if trained(lab.settings.weights) else [range(seed, seed + 1) for seed in seeds]
     for padding in ("zeros", "reflect"):
-        layer_sets = sorted({layers for layers, p in needs.trainings if (lab.settings.padding if p == OWN else p) == padding})
+        own = [setting for setting in needs.trainings if len(setting) == 2]
+        layer_sets = sorted({layers for layers, p in own if (lab.settings.padding if p == OWN else p) == padding})
         for group in groups if layer_sets else ():
             trials = [asdict(lab.protocol.trial(category, seed, layers, padding)) for seed in group for layers in layer_sets]
             yield Job("training", tuple(Wanted(t, lab.key("training", t), _cost(lab, t["layers"])) for t in trials))
 
 
-def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job]) -> list[Job]:
+def _training_of(lab: Laboratory, category: str, setting: Setting) -> Job:
+    """The training of another method; one seed, since a rival's spread decides no claim."""
+    layers, padding, method = setting
+    trial = lab.protocol.trial(category, lab.settings.seed, layers, lab.settings.padding if padding == OWN else padding, method)
+    rival = replace(lab, method=method)
+    return Job("training", (Wanted(asdict(trial), rival.key("training", asdict(trial)), 1.0),), method)
+
+
+def _shown(categories: tuple[str, ...]) -> str:
+    return SHOWN if SHOWN in categories else categories[0]
+
+
+def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job], categories: tuple[str, ...]) -> list[Job]:
     """Timings, to be run one by one when all ``jobs`` are done and nothing else is running (IV-C3)."""
-    if "speed" not in needs.kinds:
-        return []
-    trainings = [record for job in jobs if job.kind == "training" for record in job.records]
+    trainings = [record for job in jobs if job.kind == "training" and job.method is None for record in job.records]
     timings = []
-    for layers in REFINING:
+    for layers in REFINING if "speed" in needs.kinds else ():
         about = asdict(lab.protocol) | {"layers": layers, "padding": "reflect"}
         after = tuple(sorted(r.key for r in trainings if (r.about["layers"], r.about["padding"]) == (layers, "reflect")))
         timings.append(Job("speed", (Wanted(about, lab.key("speed", about, after), _cost(lab, "1"), after),)))
+    for method in BASELINES if "rival_speed" in needs.kinds else ():
+        rival = replace(lab, method=method)
+        about = asdict(rival.protocol) | {"category": _shown(categories), "seed": lab.settings.seed}
+        timings.append(Job("rival_speed", (Wanted(about, rival.key("rival_speed", about), 1.0),), method))
     return timings
 
 

@@ -43,8 +43,9 @@ def main(args: argparse.Namespace, items: Mapping[str, Needs], draw: Callable[..
     if seeds < 1:
         raise DFRError("--seeds", f"{seeds} is not at least 1")
     needs = Needs.union(items[name] for name in names)
-    jobs = plan(lab, needs, _categories(lab.root, args.categories), seeds)
-    speed = speed_jobs(lab, needs, jobs)
+    categories = _categories(lab.root, args.categories)
+    jobs = plan(lab, needs, categories, seeds)
+    speed = speed_jobs(lab, needs, jobs, categories)
     keys = [key for job in (*jobs, *speed) for key in job.keys]
     missing = [key for key in keys if not lab.store.has(key)]
     counts = f"{len(keys)} records wanted, {len(keys) - len(missing)} there, {len(missing)} to measure"

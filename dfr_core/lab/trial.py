@@ -88,7 +88,7 @@ class Needs:
     """What a figure or table is drawn from.
 
     Attributes:
-        trainings: (layers, padding) of the trainings.
+        trainings: (layers, padding) of the trainings; (layers, padding, method) for those of a rival.
         kinds: other kinds of records.
     """
 

@@ -6,12 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 
 import torch
 
 from ..records import Record
+from .code import PACKAGE
 from .laboratory import Laboratory
 from .plan import Job
 
@@ -28,7 +30,8 @@ def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None
     missing = [record for record in job.records if not lab.store.has(record.key)]
     if not missing:
         return
-    measure = import_module(f"{__package__}.measures.{job.kind}").measure
+    lab = replace(lab, method=job.method or lab.method)
+    measure = import_module(f"{PACKAGE.name}.{lab.measured_in(job.kind)}").measure
     threads = torch.get_num_threads()
     torch.set_num_threads(lab.threads)
     try:

@@ -110,6 +110,14 @@ class Detector(ABC):
         """Words for the model file that :meth:`_rebuilt` wants back."""
         return {}
 
+    def learnt(self) -> dict[str, Any]:
+        """What a person wants to know of the fitted detector beside its settings, by the name it has in the paper."""
+        return {}
+
+    def in_words(self) -> str:
+        """The method, and the network it stands on, for a stamp."""
+        return self.name
+
     def _loaded(self, path: str | Path) -> Detector:
         """The last step of loading: itself, if all is there that the file does not hold; else a DFRError that names the file."""
         return self

@@ -188,10 +188,19 @@ class DFR(Detector):
         """
         return self.model.architecture()
 
+    def learnt(self) -> dict[str, int]:
+        """``c_o`` and ``c_d``."""
+        return {"c_o": self.c_o_, "c_d": self.c_d_}
+
+    def in_words(self) -> str:
+        """Backbone, width, weights and layers."""
+        s = self.settings
+        return f"{s.architecture.title}, width {s.width:g}, weights {Path(s.weights).name}, layers {s.layers}"
+
     # ---- keeping -------------------------------------------------------------------------------------
 
     def _about(self) -> dict[str, str]:
-        return {"c_o": str(self.c_o_), "c_d": str(self.c_d_)}
+        return {name: str(value) for name, value in self.learnt().items()}
 
     def _rebuilt(self, state: dict[str, Tensor], about: dict[str, str]) -> Reconstructor:
         return reconstructor(self.settings).from_state(state, int(about["c_o"]), int(about["c_d"]), self.settings)

@@ -27,14 +27,14 @@ from .findings import Finding, choices, findings, kinds, total
 from .page import Report, Shown
 
 if TYPE_CHECKING:
-    from ...methods.dfr import DFR
+    from ...methods.base import Detector
 
 #: Pixels of the longer side of a photograph in the report.
 SIDE = 480
 _QUALITY = 85
 
 
-def report(detector: DFR, data: Category, fpr: float, name: str) -> Report:
+def report(detector: Detector, data: Category, fpr: float, name: str) -> Report:
     """Measure a model and choose what to show.
 
     Args:
@@ -69,14 +69,12 @@ def report(detector: DFR, data: Category, fpr: float, name: str) -> Report:
     )
 
 
-def stamp(detector: DFR, data: Category, fpr: float) -> str:
+def stamp(detector: Detector, data: Category, fpr: float) -> str:
     """Whose numbers these are: edition, data, network, seed, threshold."""
-    s = detector.settings
-    network = f"{s.architecture.title}, width {s.width:g}, weights {Path(s.weights).name}"
     kind = "synthetic data" if synthetic(data) else "data"
     edition = edition_of(detector)
     made = f"{edition} edition" if edition else "own settings (no edition)"
-    return " · ".join((made, f"{kind} {data.name}", network, f"layers {s.layers}", f"seed {s.seed}", f"FPR {fpr:g}"))
+    return " · ".join((made, f"{kind} {data.name}", detector.in_words(), f"seed {detector.settings.seed}", f"FPR {fpr:g}"))
 
 
 def synthetic(data: Category) -> bool:
@@ -120,7 +118,7 @@ def _numbers(found: Sequence[Finding], maps: np.ndarray, masks: np.ndarray | Non
     return numbers + [(f"{metrics[name]:.3f}", words) for name, words in named if metrics[name] is not None]
 
 
-def _settings(detector: DFR, data: Category, images: torch.Tensor, fpr: float) -> list[tuple[str, str]]:
+def _settings(detector: Detector, data: Category, images: torch.Tensor, fpr: float) -> list[tuple[str, str]]:
     rows: list[tuple[str, Any]] = [
         ("edition", edition_of(detector) or "none: own settings"),
         ("data", f"{data.name}{' (synthetic)' if synthetic(data) else ''}, {len(images)} test images"),
@@ -130,15 +128,18 @@ def _settings(detector: DFR, data: Category, images: torch.Tensor, fpr: float) -
         ("segmentation threshold", f"{detector.threshold(fpr):.6g} (FPR {fpr:g} on {detector.n_normal_pixels_} normal pixels)"),
         ("verdict's threshold", f"{detector.verdict_threshold():.6g} (the largest score of all normal images known)"),
         ("false alarms promised", _promise(detector)),
-        ("c_o, c_d", f"{detector.c_o_}, {detector.c_d_}"),
+        ("method", detector.name),
+        *((name, str(value)) for name, value in detector.learnt().items()),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
-    values = asdict(detector.settings) | {"weights": Path(detector.settings.weights).name}  # a folder's name is nobody else's business
+    values = asdict(detector.settings)
+    if "weights" in values:
+        values["weights"] = Path(values["weights"]).name  # a folder's name is nobody else's business
     rows += [(name, value if isinstance(value, str) else "none" if value is None else json.dumps(value)) for name, value in values.items()]
     return [(name, str(value)) for name, value in rows]
 
 
-def _promise(detector: DFR) -> str:
+def _promise(detector: Detector) -> str:
     kept = len(detector.verdict_.kept)
     return f"at most 1 in {kept + 1} good images like the {kept} kept" if kept else "none: no images were kept from training (--calibrate)"
 

@@ -11,19 +11,18 @@ import numpy as np
 import torch
 
 from ... import scoring
-from ...data import Category, load_category
+from ...data import GOOD, Category, load_category
 from ...device import arithmetic, cores, memory_budget, pick_device
 from ...extract import Extractor, feature_source
 from ...methods.dfr import DFR
 from ...metrics import border_profile, evaluation
 from ...settings import Settings
 from .images import showcase
+from .thresholds import thresholds
 
 if TYPE_CHECKING:
     from ..laboratory import Laboratory
     from ..plan import Wanted
-
-FPRS = ("0", "0.005")
 
 
 def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, dict[str, Any], dict[str, Any]]]:
@@ -72,7 +71,7 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
     regional = torch.cat([detector.regional_anomaly_map(batch) for batch in test.batches()])
     maps = scoring.upsample(regional, size, settings.map_interpolation, settings.kernel, settings.stride)
     result = evaluation(maps, masks.to(maps.device))
-    good = [k for k, sample in enumerate(category.test) if sample.defect == "good"]
+    good = [k for k, sample in enumerate(category.test) if sample.defect == GOOD]
     more = {
         "settings": asdict(settings),
         "c_o": detector.c_o_,
@@ -80,8 +79,7 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
         "architecture": detector.architecture(),
         "metrics": {k: result[k] for k in ("roc_auc", "pro_auc", "image_roc_auc")},
         "counts": result["counts"],
-        "thresholds": {fpr: detector.threshold(float(fpr)) for fpr in FPRS},
-        "normal_fpr": _normal_fpr(maps[good], detector),
+        **thresholds(detector, maps, category),
     }
     arrays = {
         "maps": regional[showcase(category)].cpu().numpy(),
@@ -89,8 +87,3 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
         "border_profile": border_profile(regional[good].cpu().numpy()) if good else np.zeros(0, np.float32),
     }
     return more, arrays
-
-
-def _normal_fpr(maps: torch.Tensor, detector: DFR) -> dict[str, float]:
-    """Share of pixels above the thresholds in normal test images, which training has not seen."""
-    return {fpr: float((maps > detector.threshold(float(fpr))).float().mean()) for fpr in FPRS if len(maps)}

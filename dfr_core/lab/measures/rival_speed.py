@@ -1,0 +1,36 @@
+"""Milliseconds an image of the methods that the paper compares DFR with; DFR's own are in :mod:`.speed`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...data import load_category
+from ...device import cores, load_average
+
+if TYPE_CHECKING:
+    from ..laboratory import Laboratory
+    from ..plan import Wanted
+
+
+def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, dict[str, Any], dict[str, Any]]]:
+    """Frames a second, uint8 image to full-size map, one image at a time, of a detector fitted to one category.
+
+    A search may end early on a normal image, so the images are defective and normal ones in turn.
+    """
+    torch.set_num_threads(cores())  # alone on the machine
+    for record in wanted:
+        category = load_category(lab.root, record.about["category"])
+        detector = lab.detector(record.about["seed"]).fit(category)
+        images = category.load_test_images(detector.settings.image_size)
+        times = []
+        for k in np.linspace(0, len(images) - 1, 6).astype(int):
+            started = time.perf_counter()
+            detector.anomaly_tensor(images[k : k + 1]).cpu()  # reading the map back waits for the device
+            times.append(time.perf_counter() - started)
+        seconds = float(np.median(times[1:]))
+        yield record, {"fps": 1 / seconds, "batch": 1, "load": load_average()}, {}
