@@ -9,13 +9,28 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..lab.trial import OWN
-from ..paper_numbers import GROWING, TABLE_I
+from ..paper_numbers import BASELINES, CATEGORIES, GROWING, REFINING, TABLE_I
 from ..plotting import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
 from .drawing import Drawing, title
-from .measured import GROUPS, METRICS, Cube, Missing, cube, incomplete, nice, padding_in_words, scale_set, stamp, training
+from .measured import (
+    GROUPS,
+    METRICS,
+    RIVAL,
+    Cube,
+    Missing,
+    cube,
+    evidence,
+    incomplete,
+    nice,
+    padding_in_words,
+    scale_set,
+    stamp,
+    timings,
+    training,
+)
 
 if TYPE_CHECKING:
-    from ..records import Records
+    from ..records import Record, Records
 
 #: A colour, a marker and a dash for each of up to ten lines: told apart without colour, too.
 _LINES = (
@@ -119,3 +134,37 @@ def _apart(values: Sequence[float], least: float, low: float, high: float) -> li
     ranks = [total / count for total, count in blocks for _ in range(int(count))]
     top = high - (len(values) - 1) * least
     return [max(low, min(rank, top)) + k * least for k, rank in enumerate(ranks)]
+
+
+def cost(records: Records) -> Drawing:
+    """Mean PRO-AUC against milliseconds an image, DFR's layer sets and the methods it is compared with."""
+    records = evidence(records)
+    points: list[tuple[str, float, float, list[Record]]] = []
+    for layers in REFINING:
+        speeds, used = timings(records, layers), training(records, [(layers, "reflect")])
+        if speeds and used:
+            quality = cube(records, "pro_auc", [(layers, "reflect")], CATEGORIES).values.mean()
+            milliseconds = float(np.mean([1000 / r.about["fps"] for r in speeds]))
+            points.append((f"DFR f{scale_set(layers)}", milliseconds, float(quality), [*speeds, *used]))
+    for name in BASELINES:
+        used = training(records, [(*RIVAL, name)])
+        if name in records.speeds and used:
+            quality = float(np.mean([r.about["metrics"]["pro_auc"] for r in used]))
+            points.append((name, 1000 / records.speeds[name].about["fps"], quality, [records.speeds[name], *used]))
+    if not any(name in records.speeds for name, *_ in points):
+        raise Missing("speed and training records of the baselines")
+    figure = Figure(figsize=(7.6, 4.4))
+    title(figure, "What a map costs, and how good it is", "Mean PRO-AUC of all categories; one image at a time, alone on the machine.")
+    axes = figure.add_axes((0.085, 0.155, 0.86, 0.69))
+    for name, milliseconds, quality, _ in points:
+        ours = name.startswith("DFR")
+        axes.plot(milliseconds, quality, "o" if ours else "s", color=BLUE if ours else ORANGE, **_MARKER)
+        axes.annotate(name, (milliseconds, quality), xytext=(6, 3), textcoords="offset points", fontsize=8, color=INK)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds an image")
+    axes.set_ylabel("PRO-AUC, mean")
+    axes.grid(color=FAINT, linewidth=0.5)
+    axes.margins(x=0.12, y=0.1)
+    rows = [[name, milliseconds, quality] for name, milliseconds, quality, _ in points]
+    used = [record for *_, some in points for record in some]
+    return Drawing(figure, ["method", "milliseconds an image", "PRO-AUC, mean"], rows, stamp(used))

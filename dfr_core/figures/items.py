@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from ..lab.trial import OWN, Needs, Setting
-from ..paper_numbers import GROWING, REFINING
+from ..paper_numbers import BASELINES, GROWING, REFINING
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def _own(*layers: str) -> set[Setting]:
 
 _REFLECT: set[Setting] = {(layers, "reflect") for layers in REFINING}
 _PADDINGS: set[Setting] = {("1:12", "zeros"), ("1:12", "reflect")}
-_MAIN = _needs(_own("1:12", "1:16"))
+_RIVALS: set[Setting] = {("1:12", OWN, name) for name in BASELINES}
+_MAIN = _needs(_own("1:12", "1:16") | _RIVALS)
 
 
 def _curves(number: int, metric: str, kind: str) -> Item:
@@ -109,6 +110,16 @@ _ALL = (
     ),
     Item("table2", "Table II", "ROC-AUC by category: the paper's DFR and baselines, and what was measured here.", "tables:table2", _MAIN),
     Item("table3", "Table III", "PRO-AUC by category: the paper's DFR and baselines, and what was measured here.", "tables:table3", _MAIN),
+    Item(
+        "rivals", "DFR and the methods it is compared with", "One defect of every category, and the anomaly map of each method.",
+        "maps:rivals", _needs(_own("1:12") | _RIVALS, "images"),
+        "For each category the input with the defect outlined, then the anomaly maps of seven methods, and last that of DFR.",
+    ),
+    Item(
+        "cost", "What a map costs", "Mean PRO-AUC against milliseconds an image, for DFR's layer sets and the methods it is compared with.",
+        "curves:cost", _needs(_REFLECT | _RIVALS, "speed", "rival_speed"),
+        "Points over a logarithmic axis of milliseconds: round ones for five layer sets of DFR, square ones for seven other methods.",
+    ),
     _curves(5, "ROC-AUC", "object"),
     _curves(6, "PRO-AUC", "object"),
     _curves(7, "ROC-AUC", "texture"),
@@ -129,7 +140,7 @@ _ALL = (
     ),
     Item(
         "claims", "Claims", "Every claim of the paper's experiments, the measurement that tests it here, and a verdict.",
-        "claims:table", _needs(_own(*GROWING, *REFINING) | _REFLECT, "speed"),
+        "claims:table", _needs(_own(*GROWING, *REFINING) | _REFLECT | _RIVALS, "network", "speed", "rival_speed"),
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import paper_numbers as paper
 from ..lab.trial import OWN
-from .measured import GROUPS, METRICS, RIVAL, Missing, cube, evidence, first, nice, timings, training
+from .measured import GROUPS, METRICS, Missing, cube, first, nice, timings, training
 from .verdicts import FAILS, FASTER, HOLDS, UNKNOWN, above, below, every, interval, timed
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ SMALL = 0.05
 FLAT = 0.005
 #: "Satisfactory" as a number: the paper's f{12} has ROC-AUC 0.916 and 0.922.
 SATISFACTORY = 0.9
-#: "On par" as a number.
-PAR = 0.02
-#: The baselines of Tables II and III that reconstruct images, and the one that DFR is said to be on par with.
-RECONSTRUCTING, EQUAL = ("AE-ssim", "AE-l2", "AnoGAN", "VAE-grad"), "ST-m"
 _RING = 8  # cells from the border that zero padding is expected to disturb: 32 pixels
 
 
@@ -265,21 +261,3 @@ def grows(records: Records) -> Outcome:
     sizes = [row["size"] for row in record.about["receptive_fields"]]
     verdict = HOLDS if sizes == list(paper.TABLE_I.values()) else FAILS
     return Outcome(f"{sizes[0]} to {sizes[-1]} pixels, {'all 16 as printed' if verdict == HOLDS else 'not as printed'}", verdict, (record,))
-
-
-def outperforms(records: Records) -> Outcome:
-    """DFR against the methods of Tables II and III: above the reconstructing ones, on par with ST-m. Mean over all, {1:16}."""
-    records = evidence(records)
-    wanted = (*RECONSTRUCTING, EQUAL)
-    absent = [name for name in wanted if name not in records.methods]
-    if len(absent) == len(wanted):
-        raise Missing("baselines measured here; so far there are only the paper's own numbers")
-    texts, verdicts, used = [], [UNKNOWN] * bool(absent), []
-    for name in wanted:
-        for metric in METRICS if name not in absent else ():
-            pair = _pair(records, metric, (*RIVAL, name), ("1:16", OWN), GROUPS["all"])
-            texts.append(f"{METRICS[metric]}, {name}: {pair.words()}")
-            verdicts += [above(pair.gain)] if name != EQUAL else [above(pair.gain, -PAR), below(pair.gain, PAR)]
-            used += pair.used
-    texts += [f"not measured: {', '.join(absent)}"] if absent else []
-    return Outcome("; ".join(texts), every(verdicts), tuple(used))

@@ -12,12 +12,13 @@ from matplotlib.patches import Rectangle
 
 from .. import plotting, scoring
 from ..lab.trial import OWN
-from ..paper_numbers import CATEGORIES, GROWING, TEXTURES
+from ..paper_numbers import BASELINES, CATEGORIES, GROWING, TEXTURES
 from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
 from .drawing import Drawing, Grid, show, title
-from .measured import Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
+from .measured import RIVAL, Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
 
 if TYPE_CHECKING:
+    from ..lab.trial import Setting
     from ..records import Record, Records
 
 #: Rows of Fig. 1 as far as there are records (the paper does not name its own), and which defect: Fig. 4 shows the first.
@@ -91,6 +92,32 @@ def fig4(records: Records) -> Drawing:
     header = ["category", "defect", *_SUMMARY, "share of the defect"]
     header += [f"threshold, FPR {fpr}" for fpr in _FPRS] + [f"share segmented, FPR {fpr}" for fpr in _FPRS]
     return Drawing(grid.figure, header, numbers, stamp(used), incomplete([c for c, _ in rows]))
+
+
+def rivals(records: Records) -> Drawing:
+    """All categories by all methods: input, and the anomaly map of each method, in the manner of Fig. 4."""
+    names = [name for name in BASELINES if name in evidence(records).methods]
+    settings = [*((*RIVAL, name) for name in names), ("1:12", OWN)]
+    rows = [(c, found) for c in CATEGORIES if (found := _pictures(records, c, settings))]
+    if not names or not rows:
+        raise Missing("images, and training records of DFR (1:12) and of the baselines")
+    grid = _grid(len(rows), 1 + len(settings), panel=0.82, gap=0.04, left=0.92, top=0.82)
+    words = "Each anomaly map is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth. One seed for all."
+    title(grid.figure, "Anomaly maps of DFR and of the methods it is compared with", words)
+    for column, text in enumerate(["input", *names, "DFR f{1:12}"]):
+        _head(grid, column, text)
+    used, numbers = [], []
+    for row, (category, (pictures, trained)) in enumerate(rows):
+        k = _nth_defect(pictures, 0)
+        image, mask = pictures.arrays["images"][k], pictures.arrays["masks"][k]
+        _side(grid, row, category, pictures.about["defects"][k])
+        show(grid.axes(row, 0), outlined(image, mask))
+        for column, record in enumerate(trained, start=1):
+            scores = _upsampled(record.arrays["maps"][k], image.shape[:2])
+            show(grid.axes(row, column), plotting.outline(plotting.heat(scores), mask, width=1))
+            numbers.append([category, pictures.about["defects"][k], record.about["method"], *_summary(scores, mask)])
+        used += [pictures, *trained]
+    return Drawing(grid.figure, ["category", "defect", "method", *_SUMMARY], numbers, stamp(used), incomplete([c for c, _ in rows]))
 
 
 def fig9(records: Records) -> Drawing:
@@ -189,7 +216,7 @@ def _runs(line: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
 
 
-def _pictures(records: Records, category: str, settings: list[tuple[str, str]]) -> tuple[Record, list[Record]] | None:
+def _pictures(records: Records, category: str, settings: list[Setting]) -> tuple[Record, list[Record]] | None:
     """A category's images and the training record of each setting (one seed for all), or None if any is missing."""
     pictures = first(records, kind="images", category=category)
     if pictures is None or not any(defect != "good" for defect in pictures.about["defects"]):

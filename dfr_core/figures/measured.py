@@ -34,6 +34,7 @@ class Evidence(Records):
         trials: every training by its identity.
         seeds: all that there are, sorted.
         methods: the other methods that have trainings, sorted.
+        speeds: name of another method -> its record of kind ``rival_speed``.
     """
 
     def __init__(self, records: Iterable[Record], protocol: Protocol | None = None) -> None:
@@ -59,6 +60,7 @@ class Evidence(Records):
                 self.trials[Trial.read(record.about)] = record
         super().__init__(r for r in records if _of(r, protocol))
         self.seeds = sorted({trial.seed for trial in self.trials})
+        self.speeds = {r.about["method"]: r for r in records if r.about["kind"] == "rival_speed"}
         self.methods = sorted({trial.method for trial in self.trials} - {protocol.method})
 
     def training(self, category: str, layers: str, padding: str, method: str | None = None) -> dict[int, Record]:

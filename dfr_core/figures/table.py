@@ -30,6 +30,7 @@ class Table:
         stamp: whose numbers they are.
         notes: sentences below the table.
         digits: column -> decimals of its floats in Markdown (default 3); -3 is three with a sign, for differences.
+        together: name -> columns that share one cell of the Markdown, in this order; in the CSV each has its own.
     """
 
     title: str
@@ -38,12 +39,18 @@ class Table:
     stamp: str
     notes: list[str] = field(default_factory=list)
     digits: dict[str, int] = field(default_factory=dict)
+    together: dict[str, list[str]] = field(default_factory=dict)
 
     def markdown(self) -> str:
         """The table as Markdown, with its notes and, last, the stamp."""
-        sides = [":--" if any(isinstance(row[k], str) for row in self.rows) else "--:" for k in range(len(self.header))]
-        lines = [f"# {self.title}", "", _row(self.header), _row(sides)]
-        lines += [_row([_text(value, self.digits.get(name, 3)) for name, value in zip(self.header, row, strict=True)]) for row in self.rows]
+        merged = {column: name for name, columns in self.together.items() for column in columns}
+        shown = {name: self.together.get(name, [name]) for name in dict.fromkeys(merged.get(column, column) for column in self.header)}
+        firsts = [self.header.index(columns[0]) for columns in shown.values()]
+        sides = [":--" if any(isinstance(row[k], str) for row in self.rows) else "--:" for k in firsts]
+        lines = [f"# {self.title}", "", _row(list(shown)), _row(sides)]
+        for row in self.rows:
+            texts = {name: _text(value, self.digits.get(name, 3)) for name, value in zip(self.header, row, strict=True)}
+            lines.append(_row([" / ".join(texts[column] for column in columns) for columns in shown.values()]))
         for note in self.notes:
             lines += ["", note]
         return "\n".join([*lines, "", f"*{self.stamp}*", ""])

@@ -6,6 +6,7 @@ Each is a pure function of records, ``make(records) -> Table``; :mod:`.items` na
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from ..records import Record, Records
 
 
+#: The layer sets of DFR's two columns (IV-B).
+_OURS = ("1:12", "1:16")
+
+
 def table2(records: Records) -> Table:
     """ROC-AUC for each category."""
     return _comparison(records, "II", "roc_auc", paper.TABLE_II, paper.TABLE_II_COLUMNS, paper.TABLE_II_MEAN)
@@ -54,30 +59,64 @@ def _comparison(
     columns: Sequence[str],
     printed_mean: tuple[float, ...],
 ) -> Table:
-    ours, records = ("1:12", "1:16"), evidence(records)
-    baselines = [name for name in columns if name in paper.BASELINES]
-    rivals = [*baselines, *(name for name in records.methods if name not in baselines)]
-    used = training(records, [*((layers, OWN) for layers in ours), *((*RIVAL, name) for name in rivals)])
-    if not used:
+    records = evidence(records)
+    rivals = [*paper.BASELINES, *(name for name in records.methods if name not in paper.BASELINES)]
+    contenders = [_Contender(name, (*RIVAL, name), columns.index(name) if name in columns else None) for name in rivals]
+    contenders += [_Contender(f"DFR f{{{layers}}}", (layers, OWN), columns.index(layers)) for layers in _OURS]
+    contenders = [c for c in contenders if c.column is not None or c.setting[-1] in records.methods]
+    used = training(records, [c.setting for c in contenders])
+    if not training(records, [(layers, OWN) for layers in _OURS]):
         raise Missing("training records of 1:12 or 1:16")
-    header = ["category", *(f"paper: {n}" for n in baselines), *(f"paper: DFR f{{{n}}}" for n in ours)]
-    header += [f"here: DFR f{{{n}}}" for n in ours] + [f"difference f{{{n}}}" for n in ours] + [f"here: {n}" for n in rivals]
-    index = [columns.index(name) for name in (*baselines, *ours)]
-    rows, seen = [], []
+    rows, seen = [], [c for c in paper.CATEGORIES if any(_mean(records, metric, c, *x.setting) for x in contenders[-2:])]
     for category in paper.CATEGORIES:
-        means = [_mean(records, metric, category, layers, OWN) for layers in ours]
-        differences = [m.mean - paper.dfr(metric, category, n) if m else None for m, n in zip(means, ours)]
-        here = [_mean(records, metric, category, *RIVAL, name) for name in rivals]
-        rows.append([nice(category), *(printed[category][k] for k in index), *means, *differences, *here])
-        seen += [category] if any(means) else []
+        rows.append([nice(category), *(cell for c in contenders for cell in c.cells(records, metric, printed, category))])
     for group, members in GROUPS.items():
         # The paper prints only the mean of all.
-        of_rows = [float(np.mean([printed[c][k] for c in members])) for k in index]
-        numbers = [printed_mean[k] for k in index] if group == "all" else of_rows
-        rows.append([f"mean, {group}", *numbers, *_group_means(records, metric, members, ours, rivals)])
-    two, signed = {n: 2 for n in header if n.startswith("paper")}, {n: -3 for n in header if n.startswith("difference")}
-    below = [*notes(used, seen), *_sources(records, number, metric, baselines), *remarks(number)]
-    return Table(f"Table {number}: {METRICS[metric]}", header, rows, stamp(used), below, two | signed)
+        means = printed_mean if group == "all" else tuple(np.mean([printed[c] for c in members], axis=0).tolist())
+        rows.append([f"mean, {group}", *(cell for c in contenders for cell in c.group(records, metric, printed, means, members))])
+    header = ["category", *(name for c in contenders for name in c.header)]
+    digits = {n: 2 for n in header if n.startswith("paper")} | {n: -3 for n in header if n.startswith("difference")}
+    below = [*notes(used, seen), *_sources(records, number, metric, contenders), *_rivals_here(records, metric), *remarks(number)]
+    together = {c.name: c.header for c in contenders}
+    return Table(f"Table {number}: {METRICS[metric]}", header, rows, stamp(used), below, digits, together)
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A method of Tables II and III: what the paper prints of it, what was measured here, and the difference.
+
+    Attributes:
+        name: of its columns.
+        setting: of its records.
+        column: of the paper's table; None: the paper's has none.
+    """
+
+    name: str
+    setting: Setting
+    column: int | None
+
+    @property
+    def header(self) -> list[str]:
+        here = f"here: {self.name}"
+        return [here] if self.column is None else [f"paper: {self.name}", here, f"difference: {self.name}"]
+
+    def cells(self, records: Evidence, metric: str, printed: dict[str, tuple[float, ...]], category: str) -> list[Any]:
+        return self._row(_mean(records, metric, category, *self.setting), printed[category], printed[category])
+
+    def group(
+        self, records: Evidence, metric: str, printed: dict[str, tuple[float, ...]], means: Sequence[float], members: Sequence[str]
+    ) -> list[Any]:
+        """A group's row; the difference is to the paper's mean of the same categories, which its table need not print."""
+        try:
+            found = cube(records, metric, [self.setting], members)
+        except Missing:
+            return self._row(None, means, means)
+        return self._row(Spread.of(found.values[:, :, 0].mean(1)), means, np.mean([printed[c] for c in found.categories], axis=0).tolist())
+
+    def _row(self, here: Spread | None, printed: Sequence[float], compared: Sequence[float]) -> list[Any]:
+        if self.column is None:
+            return [here]
+        return [printed[self.column], here, here.mean - compared[self.column] if here else None]
 
 
 def _mean(records: Evidence, metric: str, category: str, *setting: str) -> Spread | None:
@@ -85,34 +124,36 @@ def _mean(records: Evidence, metric: str, category: str, *setting: str) -> Sprea
     return Spread.of(found.values()) if found else None
 
 
-def _group_means(records: Evidence, metric: str, members: Sequence[str], ours: Sequence[str], rivals: Sequence[str]) -> list[Any]:
-    """A group's cells: means of ours, their differences to the paper, and means of the rivals."""
-    means: list[Spread | None] = []
-    differences: list[float | None] = []
-    for layers in ours:
-        try:
-            found = cube(records, metric, [(layers, OWN)], members)
-        except Missing:
-            means.append(None)
-            differences.append(None)
-            continue
-        mean = Spread.of(found.values[:, :, 0].mean(1))
-        means.append(mean)
-        # Compared with the paper's mean of the same categories, which its table need not print.
-        differences.append(mean.mean - float(np.mean([paper.dfr(metric, c, layers) for c in found.categories])))
-    here = [[spread.mean for c in members if (spread := _mean(records, metric, c, *RIVAL, name))] for name in rivals]
-    return [*means, *differences, *(float(np.mean(found)) if found else None for found in here)]
-
-
-def _sources(records: Records, number: str, metric: str, baselines: Sequence[str]) -> list[str]:
-    names = ", ".join(f"{n} {paper.BASELINES[n]}" for n in baselines)
+def _sources(records: Records, number: str, metric: str, contenders: Sequence[_Contender]) -> list[str]:
+    printed = [c.name for c in contenders if c.name in paper.BASELINES and c.column is not None]
+    names = ", ".join(f"{name} {paper.BASELINES[name]}" for name in printed)
     return [
+        "Three numbers: the paper's / measured here / difference; one number: measured here, the paper's table has none.",
         f"Paper: {paper.SOURCE}, Table {number}. Its baselines are {names} in its list of references; "
         f"it took their numbers from {paper.BASELINE_SOURCES[metric]}.",
         "The paper prints only the mean of all; those of textures and objects are computed from its rows. "
         f"The paper uses zero padding, here: {padding_in_words(records)}.",
-        "Baselines measured here: columns of a dash are not measured yet.",
     ]
+
+
+def _rivals_here(records: Evidence, metric: str) -> list[str]:
+    """Which method is best here, category by category; and what the edition has made smaller than a rival's own paper has it."""
+    if not records.methods:
+        return ["The baselines are not measured here yet."]
+    settings = {"DFR f{1:12}": ("1:12", OWN)} | {name: (*RIVAL, name) for name in records.methods}
+    best: dict[str, int] = {}
+    for category in paper.CATEGORIES:
+        means = {name: mean.mean for name, setting in settings.items() if (mean := _mean(records, metric, category, *setting))}
+        if means:
+            first = max(means, key=means.__getitem__)
+            best[first] = best.get(first, 0) + 1
+    counts = ", ".join(f"{name} in {n}" for name, n in sorted(best.items(), key=lambda item: -item[1]))
+    lines = [f"Best of a category here, DFR by f{{1:12}}: {counts}."]
+    smaller = {name: training(records, [(*RIVAL, name)])[0].about.get("smaller") for name in records.methods}
+    words = [f"{name} ({', '.join(f'{k} {a} for {b}' for k, (a, b) in changed.items())})" for name, changed in smaller.items() if changed]
+    if words:
+        lines.append(f"Baselines with other settings here than in their papers: {'; '.join(words)}.")
+    return lines
 
 
 def table4(records: Records) -> Table:
