@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 METHODS: dict[str, str] = {
     "DFR": "dfr_core.methods.dfr:DFR",
     "CNN-FD": "dfr_core.methods.cnn_fd:CNNFD",
+    "ST-p65": "dfr_core.methods.st:STp65",
+    "ST-m": "dfr_core.methods.st:STm",
 }
 
 

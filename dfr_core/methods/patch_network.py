@@ -35,6 +35,11 @@ def field(patch: int) -> int:
     return size
 
 
+def normalise(images: Tensor) -> Tensor:
+    """Pixels 0 to 255 [N, 3, H, W] -> float32 in -1..1, channels innermost: what the patch networks read."""
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
 class PatchNetwork(nn.Module):
     """A network for patches of one size, with random weights (He et al., 2015).
 
@@ -47,8 +52,7 @@ class PatchNetwork(nn.Module):
 
     def __init__(self, patch: int, width: float, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.patch, self.field = patch, field(patch)
-        self.poolings = sum(not layer for layer in LAYERS[patch])
+        self.patch, self.field, self.dimension = patch, field(patch), dimension
         self.convolutions = nn.ModuleList()
         c = 3
         for k, full in (*(layer for layer in LAYERS[patch] if layer), (1, None)):
@@ -61,7 +65,6 @@ class PatchNetwork(nn.Module):
             convolution.bias.data.zero_()
             self.convolutions.append(convolution)
             c = out
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, stride: int = 1) -> Tensor:
         """Descriptors of the patches that begin at every ``stride``-th pixel.

@@ -21,16 +21,16 @@ from ..tiles import Span
 AT_ONCE = 1024  # patches
 
 
-def patch_network(settings: Any, layer: int) -> nn.Module:
-    """The network of ``backbone``, ``weights``, ``width``, ``padding`` and ``seed`` of the settings, up to a layer.
+def frozen_network(settings: Any, layer: int, seed: int) -> nn.Module:
+    """The network of ``backbone``, ``weights``, ``width`` and ``padding`` of the settings, up to a layer; the seed is for untrained ones.
 
     Raises:
         DFRError: as :func:`dfr_core.backbones.weights.build_backbone`.
     """
     if settings.backbone == RESNET18:
-        return ResNet18(settings.weights, settings.seed)
+        return ResNet18(settings.weights, seed)
     return build_backbone(
-        settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=layer, seed=settings.seed
+        settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=layer, seed=seed
     )
 
 
@@ -52,7 +52,7 @@ class PatchByPatch(Extractor):
     def __init__(self, settings: Any, device: torch.device) -> None:
         self.layers, self.built = (settings.layer,), settings.layer
         self.keep_padding, self.device, self.batch = False, device, 1
-        self.backbone = patch_network(settings, settings.layer).to(device)
+        self.backbone = frozen_network(settings, settings.layer, settings.seed).to(device)
         self.generator = Generator(settings.kernel, settings.stride)
 
     @torch.inference_mode()
