@@ -302,7 +302,7 @@ def test_bf16_features_give_nearly_the_same_scores(tiny, images, monkeypatch, ch
     """The arithmetic of bf16 on CUDA, imitated on CPU: only the backbone's convolutions round to bf16."""
     s = replace(tiny, steps=30, **changes)
     expected = fit(s, images).anomaly_map(images)
-    monkeypatch.setattr("dfr_core.methods.dfr.arithmetic", lambda *_: torch.autocast("cpu", torch.bfloat16))
+    monkeypatch.setattr("dfr_core.methods.on_network.arithmetic", lambda *_: torch.autocast("cpu", torch.bfloat16))
     found = fit(replace(s, precision="bf16"), images, memory_gb=memory).anomaly_map(images)
     assert found.dtype == np.float32
     assert found.mean() == pytest.approx(expected.mean(), rel=0.1)

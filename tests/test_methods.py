@@ -23,6 +23,7 @@ from dfr_core import Detector, DFRError, load_detector, method, scoring
 from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
+from dfr_core.methods.cnn_fd import CNNFDSettings
 from dfr_core.methods.train import Checkpoint
 from dfr_core.methods.verdict import Verdict
 from dfr_core.settings import released
@@ -82,6 +83,12 @@ TRIED = {
         "projected": replace(TINY, projection=6),
         "released": released(image_size=64, weights="untrained", width=0.02, layers="1:12", steps=4),
         "bilinear": replace(TINY, interpolation="bilinear", kernel=8, stride=2, positions=None, steps=3),
+    },
+    "CNN-FD": {
+        "one pass": CNNFDSettings(
+            image_size=64, backbone="vgg19", weights="untrained", width=0.02, padding="reflect", layer=4, cut=False, clusters=8
+        ),
+        "cut": CNNFDSettings(image_size=64, backbone="vgg19", weights="untrained", width=0.02, layer=4, stride=8, clusters=8, nearest=2),
     },
     MeanColour.name: {"toy": ToySettings()},
 }
@@ -460,7 +467,7 @@ def test_a_file_that_names_no_method_is_dfrs(fitted, odd_images, tmp_path):
 
 def test_weights_for_a_method_without_a_backbone(images, tmp_path):
     fresh(ToySettings(), images).save(tmp_path / "m")
-    with pytest.raises(DFRError, match="weights: no such setting"):
+    with pytest.raises(DFRError, match="weights: a model of the method mean colour holds all its weights; leave it away"):
         load_detector(tmp_path / "m", device="cpu", weights="vgg19.safetensors")
 
 

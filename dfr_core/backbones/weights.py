@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -60,7 +60,13 @@ def in_words(settings: Settings) -> str:
     return f"{source} {settings.architecture.title}, {width}"
 
 
-def weights_variable(network: Architecture) -> str:
+class Titled(Protocol):
+    """A network that torchvision has ImageNet weights for, by the name that torchvision calls it."""
+
+    title: str
+
+
+def weights_variable(network: Titled) -> str:
     """The environment variable that names a file with a network's ImageNet weights.
 
     >>> weights_variable(architecture("vgg19"))
@@ -69,7 +75,7 @@ def weights_variable(network: Architecture) -> str:
     return f"DFR_{network.title}_WEIGHTS"
 
 
-def imagenet_cache(network: Architecture) -> Path:
+def imagenet_cache(network: Titled) -> Path:
     """Where torchvision keeps (or would keep) the ImageNet weights of a network."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(_imagenet_url(network)).name
 
@@ -85,7 +91,7 @@ def _fill_imagenet(network: VGG, seed: int) -> None:
     named = os.environ.get(variable)
     if named and not Path(named).is_file():
         raise DFRError(variable, f"{named} is not a file", "correct the variable or unset it")
-    _fill_from_file(network, Path(named) if named else _imagenet_file(network.architecture))
+    _fill_from_file(network, Path(named) if named else imagenet_file(network.architecture))
 
 
 def distilled_file(network: Architecture) -> Path:
@@ -159,13 +165,13 @@ def trained(weights: str) -> bool:
     return weights not in WEIGHTS or WEIGHTS[weights].trained
 
 
-def _imagenet_url(network: Architecture) -> str:
+def _imagenet_url(network: Titled) -> str:
     from torchvision import models
 
     return getattr(models, f"{network.title}_Weights").IMAGENET1K_V1.url
 
 
-def _imagenet_file(network: Architecture) -> Path:
+def imagenet_file(network: Titled) -> Path:
     """The ImageNet weights in the torch hub cache, downloaded if need be, their checksum verified."""
     file = imagenet_cache(network)
     checksum = file.stem.rsplit("-", 1)[-1]
@@ -182,7 +188,7 @@ def _imagenet_file(network: Architecture) -> Path:
                     f"three ways out: copy {file.name} to {file}; or set {weights_variable(network)} to a {network.title} state dict; ",
                     "or use ",
                     Setting("weights", "distilled"),
-                    ", which comes with the package",
+                    ", the slim VGG19 that comes with the package",
                 ),
             ) from error
     found = sha256(file)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Name, as in model files and records -> module and class.
 METHODS: dict[str, str] = {
     "DFR": "dfr_core.methods.dfr:DFR",
+    "CNN-FD": "dfr_core.methods.cnn_fd:CNNFD",
+    "ST-p65": "dfr_core.methods.st:STp65",
+    "ST-m": "dfr_core.methods.st:STm",
 }
 
 

@@ -118,6 +118,13 @@ class Detector(ABC):
         """The method, and the network it stands on, for a stamp."""
         return self.name
 
+    @classmethod
+    def _settings_of(cls, values: dict[str, Any], weights: str | None) -> Any:
+        """The settings in a model file, with the weights that :meth:`load` was given; here a model file holds all that there is."""
+        if weights is not None:
+            raise DFRError(Setting("weights"), f"a model of the method {cls.name} holds all its weights", "leave it away")
+        return cls.settings_class.from_dict(values)
+
     def _loaded(self, path: str | Path) -> Detector:
         """The last step of loading: itself, if all is there that the file does not hold; else a DFRError that names the file."""
         return self
@@ -318,10 +325,8 @@ class Detector(ABC):
         try:
             if (name := method_of(about)) != cls.name:
                 raise DFRError("", f"a model of the method {name}, not of {cls.name}", "load it with dfr_core.load_detector")
-            values = json.loads(about["settings"])
-            if weights is not None:
-                values |= {"weights": weights}
-            self = cls(cls.settings_class.from_dict(values), device=device, progress=progress)
+            settings = cls._settings_of(json.loads(about["settings"]), weights)
+            self = cls(settings, device=device, progress=progress)
             self.n_normal_pixels_ = int(about["n_normal_pixels"])
             self.data_fingerprint_, self.weights_fingerprint_ = about["data_fingerprint"], about["weights_fingerprint"]
             self.normal_tail_, self.loss_curve_ = tensors["normal_tail"], tensors["loss_curve"].numpy()

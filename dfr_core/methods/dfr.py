@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .. import scoring
-from ..device import arithmetic, full_precision, memory_budget
-from ..errors import DFRError, Setting
-from ..extract import Extractor, FeaturesOfImages, feature_source, sample
+from ..device import full_precision, memory_budget
+from ..errors import DFRError
+from ..extract import FeaturesOfImages, feature_source, sample
 from ..regional import RegionalFeatures
 from ..settings import Settings, edition_settings
-from .base import Detector
 from .cae import latent_dimension
+from .on_network import OnNetwork
 from .reconstructors import Reconstructor, reconstructor
 from .train import Checkpoint, ProgressBar, check_training, reconstruction_loss, run_name, train
 from .verdict import Verdict
 
-log = logging.getLogger("dfr")
 
-
-class DFR(Detector):
+class DFR(OnNetwork):
     """Reconstruct the regional features of normal images; what is reconstructed badly is anomalous.
 
     Example:
@@ -42,7 +38,6 @@ class DFR(Detector):
     settings_class = Settings
     settings: Settings
     _model: Reconstructor | None
-    _extractor: Extractor | None = None
 
     @classmethod
     def of_edition(cls, name: str) -> Settings:
@@ -58,22 +53,6 @@ class DFR(Detector):
     def c_d_(self) -> int:
         """Latent dimension (Appendix B)."""
         return self.model.c_d
-
-    @property
-    def extractor(self) -> Extractor:
-        """Backbone and generator, built when first needed."""
-        if self._extractor is None:
-            self._extractor = Extractor(self.settings, self.device)
-        return self._extractor
-
-    def use_extractor(self, extractor: Extractor) -> DFR:
-        """Share a backbone that exists already instead of building one; the layers stay those of the settings.
-
-        Raises:
-            DFRError: the backbone ends before one of them.
-        """
-        self._extractor = extractor.select(self.settings.layer_numbers)
-        return self
 
     # ---- learning ------------------------------------------------------------------------------------
 
@@ -98,7 +77,7 @@ class DFR(Detector):
     def _learn(self, images: Tensor, data: str, checkpoint: Path | None) -> Tensor:
         size = tuple(images.shape[-2:])
         budget = memory_budget(self.device) if self.memory_gb is None else int(min(self.memory_gb * 2**30, 2**62))
-        with arithmetic(self.settings.precision, self.device):
+        with self._arithmetic():
             source = feature_source(self.extractor, images, budget)
         normal = self._learn_features(source, data, size, checkpoint)
         if any(len(spans) > 1 for spans in self.extractor.tiles(size)):
@@ -110,7 +89,7 @@ class DFR(Detector):
     ) -> Tensor:
         """Train on the features of all images; their anomaly maps, float32 [N, h, w]."""
         s = self.settings
-        with arithmetic(s.precision, self.device):
+        with self._arithmetic():
             with torch.inference_mode():
                 samples = sample(source, s.pca_samples, s.seed, s.pca_images)
             c_o = samples.shape[1]
@@ -153,7 +132,7 @@ class DFR(Detector):
     # ---- mapping -------------------------------------------------------------------------------------
 
     def _map(self, images: Tensor) -> Tensor:
-        with arithmetic(self.settings.precision, self.device):
+        with self._arithmetic():
             regional = self.extractor.scores(images, self.regional_anomaly_map)
             s = self.settings
             return scoring.upsample(regional, tuple(images.shape[-2:]), s.map_interpolation, s.kernel, s.stride)
@@ -204,16 +183,3 @@ class DFR(Detector):
 
     def _rebuilt(self, state: dict[str, Tensor], about: dict[str, str]) -> Reconstructor:
         return reconstructor(self.settings).from_state(state, int(about["c_o"]), int(about["c_d"]), self.settings)
-
-    def _loaded(self, path: str | Path) -> DFR:
-        if self.device.type != "cuda" and self.settings.precision != "fp32":
-            log.warning("%s: was fitted in %s, which needs CUDA; it scores in fp32 here", path, self.settings.precision)
-            self.settings = replace(self.settings, precision="fp32")
-        found = self.extractor.backbone.fingerprint()
-        if found != self.weights_fingerprint_:
-            raise DFRError(
-                path,
-                f"was fitted on a backbone with fingerprint {self.weights_fingerprint_}, but {self.settings.weights} has {found}",
-                ("name the right weights with ", Setting("weights", ...)),
-            )
-        return self
