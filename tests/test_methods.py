@@ -23,6 +23,7 @@ from dfr_core import Detector, DFRError, load_detector, method, scoring
 from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
+from dfr_core.methods.ae import AEL2Settings, AESSIMSettings
 from dfr_core.methods.train import Checkpoint
 from dfr_core.methods.verdict import Verdict
 from dfr_core.settings import released
@@ -74,6 +75,8 @@ class MeanColour(Detector):
         return module.eval()
 
 
+#: Of methods on pixels.
+PIXELS = {"image_size": 64, "patch": 32, "stride": 16, "width": 0.1, "latent_dim": 8, "learning_rate": 1e-3, "batch_size": 4, "steps": 6}
 #: Method -> small settings to try it with; a new method needs a line here, too.
 TRIED = {
     "DFR": {
@@ -83,6 +86,8 @@ TRIED = {
         "released": released(image_size=64, weights="untrained", width=0.02, layers="1:12", steps=4),
         "bilinear": replace(TINY, interpolation="bilinear", kernel=8, stride=2, positions=None, steps=3),
     },
+    "AE-l2": {"patches": AEL2Settings(**PIXELS), "whole, smaller": AEL2Settings(**PIXELS | {"patch": None, "zoom": 2})},
+    "AE-ssim": {"patches, smaller": AESSIMSettings(**PIXELS | {"zoom": 2, "patch": 16, "stride": 8})},
     MeanColour.name: {"toy": ToySettings()},
 }
 CASES = [pytest.param((name, settings), id=f"{name}, {case}") for name, cases in TRIED.items() for case, settings in cases.items()]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Name, as in model files and records -> module and class.
 METHODS: dict[str, str] = {
     "DFR": "dfr_core.methods.dfr:DFR",
+    "AE-l2": "dfr_core.methods.ae:AEL2",
+    "AE-ssim": "dfr_core.methods.ae:AESSIM",
 }
 
 
