@@ -15,7 +15,7 @@ from dfr_core import DFRError, load_detector, method
 from dfr_core.backbones.resnet import ResNet18
 from dfr_core.extract import Extractor
 from dfr_core.methods.cnn_fd import CNNFD, CNNFDSettings, Dictionary
-from dfr_core.methods.patches import PatchByPatch, describe
+from dfr_core.methods.descriptors import PatchByPatch, describe
 
 CPU = torch.device("cpu")
 TINY_FD = CNNFDSettings(

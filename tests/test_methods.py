@@ -23,6 +23,7 @@ from dfr_core import Detector, DFRError, load_detector, method, scoring
 from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
+from dfr_core.methods.ae import AEL2Settings, AESSIMSettings
 from dfr_core.methods.cnn_fd import CNNFDSettings
 from dfr_core.methods.train import Checkpoint
 from dfr_core.methods.verdict import Verdict
@@ -75,6 +76,8 @@ class MeanColour(Detector):
         return module.eval()
 
 
+#: Of methods on pixels.
+PIXELS = {"image_size": 64, "patch": 32, "stride": 16, "width": 0.1, "latent_dim": 8, "learning_rate": 1e-3, "batch_size": 4, "steps": 6}
 #: Method -> small settings to try it with; a new method needs a line here, too.
 TRIED = {
     "DFR": {
@@ -90,6 +93,8 @@ TRIED = {
         ),
         "cut": CNNFDSettings(image_size=64, backbone="vgg19", weights="untrained", width=0.02, layer=4, stride=8, clusters=8, nearest=2),
     },
+    "AE-l2": {"patches": AEL2Settings(**PIXELS), "whole, smaller": AEL2Settings(**PIXELS | {"patch": None, "zoom": 2})},
+    "AE-ssim": {"patches, smaller": AESSIMSettings(**PIXELS | {"zoom": 2, "patch": 16, "stride": 8})},
     MeanColour.name: {"toy": ToySettings()},
 }
 CASES = [pytest.param((name, settings), id=f"{name}, {case}") for name, cases in TRIED.items() for case, settings in cases.items()]

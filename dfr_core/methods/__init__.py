@@ -20,6 +20,8 @@ METHODS: dict[str, str] = {
     "CNN-FD": "dfr_core.methods.cnn_fd:CNNFD",
     "ST-p65": "dfr_core.methods.st:STp65",
     "ST-m": "dfr_core.methods.st:STm",
+    "AE-l2": "dfr_core.methods.ae:AEL2",
+    "AE-ssim": "dfr_core.methods.ae:AESSIM",
 }
 
 

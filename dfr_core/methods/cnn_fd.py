@@ -34,8 +34,8 @@ from ..errors import DFRError, Setting
 from ..extract import Extractor
 from ..regional import RegionalFeatures
 from ..settings import MethodSettings, setting
+from .descriptors import PatchByPatch
 from .on_network import OnNetwork
-from .patches import PatchByPatch
 
 _PATCHES = 4  # name of a random stream, beside those of training and of the features' sample
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..backbones.architecture import architecture
 from ..backbones.resnet import N_LAYERS, RESNET18
+from .descriptors import describe, frozen_network
 from .patch_network import field
-from .patches import describe, frozen_network
 
 
 class Knowledge:

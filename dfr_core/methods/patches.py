@@ -1,70 +1,68 @@
-"""Descriptors of patches that pass through a frozen network one by one, as the rivals' papers have it.
+"""Patches of images: drawn at random to learn from, cut on a grid to score, and laid over one another again as their mean.
 
-A patch p, 3 x k x k pixels, goes through the network alone; the mean over its map of one layer is its descriptor:
-phi(p) = mean_ij phi_l(p)_ij, c_l numbers. (The last layer of a ResNet-18 makes that the 512 numbers of its average pooling.)
+What methods on pixels share. A patch is ``side`` x ``side`` pixels; an image that is smaller is continued like in a mirror.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..backbones.resnet import RESNET18, ResNet18
-from ..backbones.weights import build_backbone
-from ..extract import Extractor
-from ..regional import AggregatedMap, Generator, RegionalFeatures
-from ..tiles import Span
-
-AT_ONCE = 1024  # patches
+_PATCHES = 3  # name of a random stream, beside those of :mod:`dfr_core.methods.train`
 
 
-def frozen_network(settings: Any, layer: int, seed: int) -> nn.Module:
-    """The network of ``backbone``, ``weights``, ``width`` and ``padding`` of the settings, up to a layer; the seed is for untrained ones.
+def mirrored(positions: Tensor, n: int) -> Tensor:
+    """Positions on an axis of ``n`` pixels that goes on beyond both ends like in a mirror, the outermost pixel not doubled.
 
-    Raises:
-        DFRError: as :func:`dfr_core.backbones.weights.build_backbone`.
+    >>> mirrored(torch.arange(-2, 6), 4).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
     """
-    if settings.backbone == RESNET18:
-        return ResNet18(settings.weights, seed)
-    return build_backbone(
-        settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=layer, seed=seed
-    )
+    if n == 1:
+        return torch.zeros_like(positions)
+    turn = positions.remainder(2 * n - 2)
+    return torch.minimum(turn, 2 * n - 2 - turn)
 
 
-@torch.no_grad()
-def describe(network: nn.Module, layer: int, patches: Tensor) -> Tensor:
-    """phi(p) of patches, uint8 or normalised float32 [n, 3, k, k]: [n, c_l]."""
-    parts = patches.contiguous(memory_format=torch.channels_last).split(AT_ONCE)
-    return torch.cat([phi.mean((2, 3)) for part in parts for _, phi in network.feature_maps(part, (layer,))])
+def at_least(images: Tensor, side: int) -> Tensor:
+    """Images [..., h, w] of at least ``side`` pixels each way, continued at the right and the lower end where they are smaller."""
+    for axis in (-2, -1):
+        if images.shape[axis] < side:
+            positions = torch.arange(side, device=images.device)
+            images = images.index_select(images.ndim + axis, mirrored(positions, images.shape[axis]))
+    return images
 
 
-class PatchByPatch(Extractor):
-    """In an Extractor's place: the descriptors of all patches of an image, each cut out.
+def starts(size: int, side: int, stride: int) -> list[int]:
+    """Where the patches of an axis begin: every ``stride`` pixels, and one that ends where the image ends.
 
-    Args:
-        settings: also ``kernel``, the side of a patch, ``stride``, from one to the next, and ``layer`` are read from it.
-        device: where to compute.
+    >>> starts(10, 4, 3), starts(9, 4, 3), starts(4, 4, 3)
+    ([0, 3, 6], [0, 3, 5], [0])
     """
+    return sorted({*range(0, size - side + 1, stride), size - side})
 
-    def __init__(self, settings: Any, device: torch.device) -> None:
-        self.layers, self.built = (settings.layer,), settings.layer
-        self.keep_padding, self.device, self.batch = False, device, 1
-        self.backbone = frozen_network(settings, settings.layer, settings.seed).to(device)
-        self.generator = Generator(settings.kernel, settings.stride)
 
-    @torch.inference_mode()
-    def __call__(self, images: Tensor) -> RegionalFeatures:
-        """uint8 images [N, 3, H, W] -> descriptors [N, h_o, w_o, c_l]."""
-        k, shape = self.generator.kernel, self.generator.shape(tuple(images.shape[-2:]))
-        columns = F.unfold(images.to(self.device).float(), k, stride=self.generator.stride)  # [N, 3 k k, h_o w_o]
-        patches = columns.transpose(1, 2).reshape(-1, 3, k, k).to(torch.uint8)
-        descriptors = describe(self.backbone, self.built, patches).view(len(images), *shape, -1)
-        return RegionalFeatures({self.built: AggregatedMap(descriptors, None, None)}, shape)
+def cut(image: Tensor, side: int, stride: int) -> Tensor:
+    """The patches of an image [c, h, w], row by row: [n, c, side, side]."""
+    _, h, w = image.shape
+    rows, columns = starts(h, side, stride), starts(w, side, stride)
+    return torch.stack([image[:, y : y + side, x : x + side] for y in rows for x in columns])
 
-    def tiles(self, image_size: tuple[int, int], tile: int = 0) -> tuple[list[Span], list[Span]]:
-        """One piece: patches are small already."""
-        h, w = image_size
-        return [Span(0, 0, h, h)], [Span(0, 0, w, w)]
+
+def average(patches: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """The image [c, h, w] in which each pixel is the mean of all patches [n, c, side, side] that :func:`cut` put it into."""
+    n, c, side, _ = patches.shape
+    corners = [(y, x) for y in starts(size[0], side, stride) for x in starts(size[1], side, stride)]
+    total, count = patches.new_zeros(c, *size), patches.new_zeros(size)
+    for patch, (y, x) in zip(patches, corners, strict=True):
+        total[:, y : y + side, x : x + side] += patch
+        count[y : y + side, x : x + side] += 1
+    return total / count
+
+
+def draw(images: Tensor, n: int, side: int, seed: int, step: int) -> Tensor:
+    """Patches of images [N, c, h, w], drawn with seed and step from anywhere: [n, c, side, side]."""
+    random = np.random.default_rng([seed, _PATCHES, step])
+    high = (len(images), images.shape[-2] - side + 1, images.shape[-1] - side + 1)
+    places = random.integers(0, high, (n, 3)).tolist()
+    return torch.stack([images[k, :, y : y + side, x : x + side] for k, y, x in places])

@@ -202,17 +202,50 @@ def train(
         DFRError: a checkpoint that cannot be used.
     """
     steps = total_steps(settings, len(source))
-    device = next(model.parameters()).device
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)  # one pass over memory: a tenth of a small step
-    losses = torch.zeros(steps, device=device)
+    return descend(
+        model,
+        optimiser,
+        steps,
+        lambda step: learning_rate(settings, step, steps),
+        lambda step: _gradient(model, source, settings, loss, step),
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def descend(
+    model: nn.Module,
+    optimiser: torch.optim.Adam,
+    steps: int,
+    rate: Callable[[int], float],
+    gradient: Callable[[int], Tensor],
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> np.ndarray:
+    """Take the steps of any training; :func:`train` says what is not said here.
+
+    Args:
+        model: changed in place and left in evaluation mode.
+        optimiser: of its parameters, in one group.
+        steps: of the whole run.
+        rate: the step size at a step.
+        gradient: the loss of a step, a number on the model's device; its gradient is left in the parameters. It may depend on the step
+            and on the model's state alone, so that a run taken up again ends with the same bits.
+
+    Returns:
+        The loss curve, float32 [steps].
+    """
+    losses = torch.zeros(steps, device=next(model.parameters()).device)
     done = whole = checkpoint.restore(model, optimiser, losses) if checkpoint else 0
     model.train()
     told = 0.0
     try:
         for step in range(done, steps):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(settings, step, steps)
-            value = _gradient(model, source, settings, loss, step)
+                group["lr"] = rate(step)
+            value = gradient(step)
             whole = 0  # until it is done, the state is that of no step
             optimiser.step()
             losses[step] = value  # stays on the device: reading it would make the GPU wait

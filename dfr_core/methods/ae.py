@@ -1,0 +1,104 @@
+"""AE-l2 and AE-ssim: convolutional autoencoders on pixels (Bergmann et al., 1807.02011; on MVTec AD, CVPR 2019).
+
+An autoencoder with a code of d numbers is trained on normal patches x [3, side, side]; x-hat is what it makes of x, and
+
+    AE-l2:    L(x, x-hat) = sum over pixels of ||x - x-hat||^2,    A = ||x - x-hat||^2 of each pixel,
+    AE-ssim:  L(x, x-hat) = sum over pixels of 1 - SSIM(x, x-hat), A = 1 - SSIM(x, x-hat) around each pixel (mean over colours),
+
+with SSIM in windows of 11 x 11 pixels (:mod:`dfr_core.methods.ssim`). An image is reconstructed from overlapping patches, whose pixel
+values are averaged (Section 4.2), and compared as a whole: A is [h, w].
+
+Example:
+    >>> from dfr_core import method
+    >>> AE = method("AE-ssim")
+    >>> detector = AE(AE.of_edition("embedded")).fit("photographs/normal")  # doctest: +SKIP
+    >>> detector.anomaly_map(["photographs/suspect.jpg"]).shape  # doctest: +SKIP
+    (1, 256, 256)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import DFRError, Setting
+from ..settings import setting
+from .pixels import PixelDetector, PixelSettings, decoder, encoder, start
+from .ssim import SSIM
+
+# What minutes on a laptop ask for: whole images of 64 x 64 pixels (measured, see docs/choices.md).
+_SLIM = {"zoom": 4, "patch": None, "width": 0.5, "learning_rate": 2e-3, "schedule": "onecycle", "batch_size": 8}
+
+
+@dataclass(frozen=True)
+class AEL2Settings(PixelSettings):
+    """Choices of AE-l2: those of every method on pixels."""
+
+    sizes = {"quick": _SLIM | {"steps": 120}, "embedded": _SLIM | {"steps": 600}, "paper": {}}
+
+
+@dataclass(frozen=True)
+class AESSIMSettings(PixelSettings):
+    """Choices of AE-ssim."""
+
+    window: int = setting(11, "side in pixels of SSIM's window, counted after zoom")
+    sizes = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_whole("window", 1)
+        if self.window % 2 == 0:
+            raise DFRError(Setting("window"), f"{self.window} is even, so it has no middle pixel")
+
+
+class AEL2(PixelDetector):
+    """Compare pixels with their reconstruction one by one."""
+
+    name = "AE-l2"
+    settings_class = AEL2Settings
+
+    def _network(self, colour: Tensor | None = None) -> nn.Module:
+        s = self.settings
+        model = nn.Sequential(encoder(s.side, s.latent_dim, s.width), decoder(s.side, s.latent_dim, s.width))
+        start(model, s.seed)
+        if colour is not None:
+            with torch.no_grad():
+                model[1][-1].weight *= 0.1
+                model[1][-1].bias.copy_(colour)
+        return model
+
+    def _gradient(self, model: nn.Module, x: Tensor, random: torch.Generator) -> Tensor:
+        loss = self._difference(x, model(x)).sum((1, 2)).mean()
+        loss.backward()
+        return loss
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What the autoencoder makes of an image [3, h, w] in [0, 1] (Section 4.2)."""
+        return self._patchwise(x, self.model)
+
+    def _map_one(self, x: Tensor) -> Tensor:
+        return self._difference(x[None], self.reconstruct(x)[None])[0]
+
+    def _difference(self, x: Tensor, drawn: Tensor) -> Tensor:
+        """[n, 3, h, w] twice -> [n, h, w]."""
+        return (x - drawn).square().sum(1)
+
+
+class AESSIM(AEL2):
+    """Compare the surroundings of pixels with those in the reconstruction."""
+
+    name = "AE-ssim"
+    settings_class = AESSIMSettings
+    settings: AESSIMSettings
+
+    def _difference(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return 1 - _ssim(tuple(x.shape[-2:]), self.settings.window, str(x.device))(x, drawn).mean(1)
+
+
+@lru_cache(maxsize=8)
+def _ssim(size: tuple[int, int], window: int, device: str) -> SSIM:
+    with torch.inference_mode(False):
+        return SSIM(size, window, device)
