@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DFRError
+from ..settings import Size
 from .category import Category
 from .images import flat, load_images
 from .photographs import load_photographs
@@ -22,14 +23,14 @@ log = logging.getLogger("dfr")
 SHAPES = "[N, 3, H, W], [N, H, W, 3], or grey [N, H, W]"
 
 
-def as_images(images: Any, size: int) -> Tensor:
+def as_images(images: Any, size: Size) -> Tensor:
     """Images in any usual form as uint8 [N, 3, H, W].
 
     Args:
         images: a tensor or array, uint8 [N, 3, H, W] or [N, H, W, 3], or grey [N, H, W], [N, 1, H, W] or [N, H, W, 1] (also
             one image without N; [3, H, W] and [H, W, 3] are one colour image, and the first is told); a PIL image or a list of them; one
             file; a folder of photographs; a list of files; or a :class:`Category` (its training images).
-        size: side to which files are resized (IV-A4). Arrays and PIL images are taken as they are.
+        size: side, or (height, width), to which files are resized (IV-A4). Arrays and PIL images are taken as they are.
 
     Raises:
         DFRError: something else, no images, or images that cannot be read.
@@ -61,7 +62,7 @@ def as_images(images: Any, size: int) -> Tensor:
         raise DFRError("images", problem, "give files, or arrays of one size") from error
 
 
-def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
+def as_labelled(data: Any, size: Size) -> tuple[Tensor, Tensor]:
     """Test images and their ground truth: uint8 [N, 3, H, W] and bool [N, H, W].
 
     Args:
