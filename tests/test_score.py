@@ -294,11 +294,11 @@ def test_a_set_is_whole_or_not_there(score, monkeypatch, nth, interruption, code
     saves: list[object] = []
     real = drawn.write_png
 
-    def save(file, pixels, words):
+    def save(file, *arguments):
         saves.append(file)
         if len(saves) == nth:
             raise interruption
-        real(file, pixels, words)
+        real(file, *arguments)
 
     monkeypatch.setattr(drawn, "write_png", save)
     assert score(path)[0] == code and contents() == {}
@@ -491,9 +491,10 @@ def test_an_overlay_is_drawn_where_something_is_found_only(height, width, share,
     assert np.array_equal(marked(image, scores, 1.0, line), plain)
 
 
+@pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("band", [7, 1 << 20])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 9), (37, 23), (4, 4)])
-def test_png_files_are_read_back(tmp_path, monkeypatch, shape, band):
+def test_png_files_are_read_back(tmp_path, monkeypatch, shape, band, compress):
     monkeypatch.setattr(png, "_BAND", band)
     random = np.random.default_rng(0)
     pictures = {
@@ -502,7 +503,7 @@ def test_png_files_are_read_back(tmp_path, monkeypatch, shape, band):
         "black": np.zeros(shape, np.uint16),
     }  # fmt: skip
     for name, pixels in pictures.items():
-        write_png(tmp_path / name, pixels, {"made by": name})
+        write_png(tmp_path / name, pixels, {"made by": name}, compress)
         with Image.open(tmp_path / name) as file:
             file.verify()
         with Image.open(tmp_path / name) as file:
@@ -544,6 +545,15 @@ def test_killed_while_a_set_is_renewed_there_is_no_segmentation_or_one_of_its_se
         new = [path.read_bytes() for path in paths] if write(0.5) is None else []
         assert there in (old, new) or there[2] is None
         assert (there == old) == (last == 0)
+
+
+def test_compressed_pictures_are_the_same_pictures(score):
+    Image.new("RGB", (64, 64), "grey").save("a.png")
+    _, (plain,), _ = score("a.png")
+    _, (packed,), _ = score("a.png", "--compress", out="packed")
+    for picture in ("map", "overlay", "segmentation"):
+        assert np.array_equal(np.asarray(Image.open(plain[picture])), np.asarray(Image.open(packed[picture])))
+    assert Path(packed["overlay"]).stat().st_size < Path(plain["overlay"]).stat().st_size / 2
 
 
 def test_jobs_are_done_in_order_and_what_was_begun_is_finished():

@@ -48,8 +48,10 @@ def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:
     scores = np.asarray(scores)
     grey = np.empty(scores.shape, np.uint16)
     for band in bands(len(scores), scores[0].size):
-        unit = np.asarray(scores[band], np.float64) / (2 * max(threshold, 1e-30)) * WHITE  # so the threshold is exactly one half
-        grey[band] = np.ceil(unit - 0.5).clip(0, WHITE)
+        unit = np.divide(scores[band], 2 * max(threshold, 1e-30), dtype=np.float64)  # so the threshold is exactly one half
+        unit *= WHITE
+        unit -= 0.5
+        grey[band] = np.clip(np.ceil(unit, out=unit), 0, WHITE, out=unit)
     return grey
 
 
@@ -59,15 +61,16 @@ def marked(image: np.ndarray, scores: np.ndarray, threshold: float, width: int |
     Args:
         width: of the border in pixels; None: :func:`line_width`.
     """
-    found, width, made = scores > threshold, width or line_width(scores.shape), image.copy()
-    for band in bands(*scores.shape):
-        here = found[band]
-        if here.any():  # elsewhere there is no heat, and most of a photograph is elsewhere
-            made[band][here] = overlay(image[band][here][None], scores[band][here][None], threshold, 3 * threshold)[0]
-    rows, columns = (np.flatnonzero(found.any(axis)) for axis in (1, 0))
-    if len(rows):  # the border lies in the smallest rectangle around what was found, and a line's width around that
-        part = tuple(slice(max(0, at[0] - width), at[-1] + width + 1) for at in (rows, columns))
-        made[part] = outline(made[part], found[part], FOUND, width)
+    found, width, made = scores > threshold, width or line_width(scores.shape), np.array(image, np.uint8, order="C")
+    places = np.flatnonzero(found)
+    colours, heights = made.reshape(-1, 3), scores.reshape(-1)
+    for part in bands(len(places), 1):  # elsewhere there is no heat, and most of a photograph is elsewhere
+        here = places[part]
+        colours[here] = overlay(colours[here][None], heights[here][None], threshold, 3 * threshold)[0]
+    if len(places):  # the border lies in the smallest rectangle around what was found, and a line's width around that
+        corners = np.divmod(places, scores.shape[1])
+        box = tuple(slice(max(0, at.min() - width), at.max() + width + 1) for at in corners)
+        made[box] = outline(made[box], found[box], FOUND, width)
     return made
 
 
@@ -76,7 +79,9 @@ def line_width(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape[:2]) / _LINE))
 
 
-def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, str]:
+def write_pictures(
+    folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float, compress: bool = False
+) -> dict[str, str]:
     """Write ``NAME_map.png`` (16-bit), ``NAME_overlay.png`` and ``NAME_segmentation.png`` (0 and 255): all three or none.
 
     They are put in place in this order, and an earlier segmentation is removed before: whatever happens in between, a set that has its
@@ -86,6 +91,7 @@ def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, sco
         source: the file of the image; the pictures are marked as its results (:mod:`.results`).
         image: uint8 [h, w, 3].
         scores: float [h, w].
+        compress: map and overlay, which takes ten times the time (:mod:`.png`); a segmentation is nothing but runs, and always is.
 
     Returns:
         the paths, by ``map``, ``overlay`` and ``segmentation``.
@@ -102,7 +108,7 @@ def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, sco
     with replacing_all(list(paths.values())) as temporaries:
         for picture, temporary in zip(PICTURES, temporaries, strict=True):
             try:
-                write_png(temporary, pictures[picture], marked_as(source))
+                write_png(temporary, pictures[picture], marked_as(source), compress or picture == "segmentation")
             except OSError as error:
                 error.filename = error.filename or str(temporary)  # a full disk does not say which file it was filled with
                 raise

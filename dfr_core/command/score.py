@@ -23,7 +23,7 @@ and then one line of JSON on standard output. The segmentation is put in place l
 moment, pictures with a segmentation are whole and of one run, and so are those that have their line.
 
 Pictures have the photograph's own size and shape, turned as a viewer shows it; with --size model those at which the model sees it.
-They are compressed lightly, for speed. NAME is the image's name, with its folders in front where other results in DIR have
+NAME is the image's name, with its folders in front where other results in DIR have
 that name: results of one image never replace those of another, those of the same image are renewed.
 
 The threshold lets a share FPR of the pixels of the normal training images pass as anomalous, so a few pixels above it are
@@ -60,6 +60,7 @@ def scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; made if missing")
     words = "of the pictures: the photograph's own, or the model's (default photo)"
     parser.add_argument("--size", choices=("photo", "model"), default="photo", help=words)
+    parser.add_argument("--compress", action="store_true", help="compress the pictures: a third less on the disk, half as fast")
     fpr_argument(parser)
     model_arguments(parser)
 
@@ -79,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
     detector = chosen_model(args)
     detector.threshold(args.fpr)  # a mistake in it is told before the notes
     tell(passed)
-    scorer = Scorer(detector, out, args.fpr, args.size, _white(paths))
+    scorer = Scorer(detector, out, args.fpr, args.size, args.compress, _white(paths))
     jobs = ((Job(path, name), pixels_of(path)) for path, name in zip(paths, names, strict=True))
     failures: list[DFRError] = []
     seen: list[Seen] = []

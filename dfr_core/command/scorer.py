@@ -61,6 +61,7 @@ class Scorer:
         out: the folder for the pictures.
         fpr: of the segmentation threshold.
         size: of the pictures: ``"photo"`` or ``"model"``.
+        compress: the pictures.
         white: white of grey levels of more than 8 bit, one for all photographs; None: each has its own.
         unchanged: says before anything is written whether the file is still the one that was to be read.
     """
@@ -69,6 +70,7 @@ class Scorer:
     out: Path
     fpr: float
     size: str = "photo"
+    compress: bool = False
     white: int | None = None
     unchanged: Callable[[Job], bool] = lambda job: True
     _mapping: Any = field(default_factory=Lock)
@@ -102,7 +104,7 @@ class Scorer:
             image, scores = np.asarray(picture), at_size(scores, picture.height, picture.width)
         else:
             image = resize_picture(picture, detector.settings.image_size)
-        written = write_pictures(self.out, job.name, job.path, image, scores, threshold)
+        written = write_pictures(self.out, job.name, job.path, image, scores, threshold, self.compress)
         return {
             "file": str(job.path),
             "image_score": score,

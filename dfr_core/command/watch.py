@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
         journal = Journal(out, [sha256(args.model)[:16], args.fpr, args.size])
         remove_leftovers(out)
         arrivals = Arrivals(folder, out, journal, stop)
-        scorer = Scorer(detector, out, args.fpr, args.size, unchanged=arrivals.unchanged)
+        scorer = Scorer(detector, out, args.fpr, args.size, args.compress, unchanged=arrivals.unchanged)
         try:
             if args.new:
                 arrivals.leave_what_is_there()
