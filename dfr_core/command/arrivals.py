@@ -29,10 +29,11 @@ class Arrivals:
         out: where the results go; what lies there is never taken for a photograph.
         journal: of the results that are whole.
         stop: nothing more is handed out once something is in it.
+        white: that the model was trained with.
     """
 
-    def __init__(self, folder: Path, out: Path, journal: Journal, stop: Sequence[object]) -> None:
-        self.folder, self.out, self.journal, self.stop = folder, out, journal, stop
+    def __init__(self, folder: Path, out: Path, journal: Journal, stop: Sequence[object], white: int | None = None) -> None:
+        self.folder, self.out, self.journal, self.stop, self.white = folder, out, journal, stop, white
         self._before: dict[Path, Version] = {}  # at the last look
         self._passed_before: set[Note] = set()
         self._told: set[Note] = set()
@@ -144,7 +145,7 @@ class Arrivals:
         if done.seen is None:  # it changed while it was read
             return None
         row = self.journal.add(done.row, self._place(done.job.path), version, digest)
-        tell(told([done.seen]))
+        tell(told([done.seen], self.white))
         return row
 
     # ---- saying --------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import DFRError
@@ -67,7 +66,7 @@ def scoring_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run `dfr score`."""
-    from ..data.images import Seen, told
+    from ..data.images import Seen, told, white_of
     from ..data.notes import tell
     from .places import find_images
     from .results import occupied, output_names
@@ -80,7 +79,8 @@ def main(args: argparse.Namespace) -> int:
     detector = chosen_model(args)
     detector.threshold(args.fpr)  # a mistake in it is told before the notes
     tell(passed)
-    scorer = Scorer(detector, out, args.fpr, args.size, args.compress, _white(paths))
+    white = max(filter(None, (detector.white_, white_of(paths))), default=None)
+    scorer = Scorer(detector, out, args.fpr, args.size, args.compress, white)
     jobs = ((Job(path, name), pixels_of(path)) for path, name in zip(paths, names, strict=True))
     failures: list[DFRError] = []
     seen: list[Seen] = []
@@ -94,24 +94,9 @@ def main(args: argparse.Namespace) -> int:
                 seen.append(done.seen)
             print(json.dumps(done.row), flush=True)
     finally:  # also when the disk is full in the middle
-        tell(told(seen))
+        tell(told(seen, detector.white_))
         _list(failures)
     return 0 if not failures else PARTLY if seen else NOTHING
-
-
-def _white(paths: Sequence[Path]) -> int | None:
-    """White of the images of more than 8 bit, one for all of them, as where a set is read at once (:mod:`dfr_core.data.images`)."""
-    from PIL import Image
-
-    from ..data.images import read_photograph
-
-    found = []
-    for path in paths:
-        with suppress(Exception):  # what cannot be read is told in its turn
-            with Image.open(path) as picture:
-                deep = picture.mode.startswith(("I", "F"))
-            found += [read_photograph(path).white or 0] if deep else []
-    return max(found, default=None)
 
 
 def _list(failures: Sequence[DFRError]) -> None:

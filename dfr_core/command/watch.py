@@ -64,8 +64,8 @@ def main(args: argparse.Namespace) -> int:
         detector.threshold(args.fpr)
         journal = Journal(out, [sha256(args.model)[:16], args.fpr, args.size])
         remove_leftovers(out)
-        arrivals = Arrivals(folder, out, journal, stop)
-        scorer = Scorer(detector, out, args.fpr, args.size, args.compress, unchanged=arrivals.unchanged)
+        arrivals = Arrivals(folder, out, journal, stop, detector.white_)
+        scorer = Scorer(detector, out, args.fpr, args.size, args.compress, detector.white_, arrivals.unchanged)
         try:
             if args.new:
                 arrivals.leave_what_is_there()

@@ -72,6 +72,12 @@ class Category:
         """Test images that are not ``"good"`` and of which nobody said where the defect is."""
         return tuple(sample for sample in self.test if sample.mask is None and sample.defect != GOOD)
 
+    @property
+    def knows_images_only(self) -> bool:
+        """Whether it is known which test images are good, but not where all the defects are."""
+        kinds = {sample.defect for sample in self.test}
+        return bool(self.without_mask) and UNKNOWN not in kinds and GOOD in kinds
+
     def load_train(self, size: Size) -> torch.Tensor:
         """Read the training images: uint8 [N, 3, height, width]; ``size`` is a side in pixels, or (height, width).
 
@@ -80,19 +86,21 @@ class Category:
         """
         return load_images(self.train, size)
 
-    def load_test_images(self, size: Size) -> torch.Tensor:
+    def load_test_images(self, size: Size, white: int | None = None) -> torch.Tensor:
         """Read the test images alone, whether they have masks or not: uint8 [M, 3, height, width].
+
+        ``white`` is that of grey levels of more than 8 bit, as in :func:`dfr_core.data.load_images`.
 
         Raises:
             DFRError: there are none, or one cannot be read.
         """
         self._some_test()
-        return load_images([sample.path for sample in self.test], size)
+        return load_images([sample.path for sample in self.test], size, white)
 
-    def load_test(self, size: Size) -> tuple[torch.Tensor, torch.Tensor]:
+    def load_test(self, size: Size, white: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Read the test images and their masks: uint8 [M, 3, height, width] and bool [M, height, width].
 
-        To read images without masks, use :meth:`load_test_images`.
+        To read images without masks, use :meth:`load_test_images`, which says what ``white`` is.
 
         Raises:
             DFRError: there are no test images or a mask is missing, a mask has another size than its image, a
@@ -104,9 +112,9 @@ class Category:
             others = f" (nor have {len(missing) - 1} others)" if len(missing) > 1 else ""
             mend = ("add a 'masks' folder (", Setting("masks", ...), ") or only score it")
             raise DFRError(missing[0].path, f"has no mask{others}, so its pixels cannot be evaluated", mend)
-        images, seen = read_set([sample.path for sample in self.test], size)
+        images, seen = read_set([sample.path for sample in self.test], size, white)
         masks = torch.zeros((len(self.test), *sides(size)), dtype=torch.bool)
-        notes = told(seen)
+        notes = told(seen, white)
         marked = [index for index, sample in enumerate(self.test) if sample.mask is not None]
         for index, (mask, said) in zip(marked, in_threads(lambda index: _load_mask(self.test[index], seen[index], size), marked)):
             masks[index] = torch.from_numpy(mask)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -173,13 +174,16 @@ def read_image(path: PathLike, size: Size) -> np.ndarray:
     return load_images([path], size)[0].permute(1, 2, 0).numpy()
 
 
-def load_images(paths: Sequence[PathLike], size: Size) -> torch.Tensor:
+def load_images(paths: Sequence[PathLike], size: Size, white: int | None = None) -> torch.Tensor:
     """Read images with the rules of :func:`read_image`: uint8 tensor [N, 3, height, width], in the given order.
+
+    ``white`` is the white of grey levels of more than 8 bit that images of their kind have had (:func:`white_of`), so that a dark one
+    alone stays dark; if one of these is brighter, its own white is taken.
 
     Told in one line each: files of several pictures, a depth that is not the file's own, upright and lying images together.
     """
-    images, seen = read_set(paths, size)
-    tell(told(seen))
+    images, seen = read_set(paths, size, white)
+    tell(told(seen, white))
     return images
 
 
@@ -193,12 +197,12 @@ class Seen(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_set(paths: Sequence[PathLike], size: Size) -> tuple[torch.Tensor, list[Seen]]:
+def read_set(paths: Sequence[PathLike], size: Size, white: int | None = None) -> tuple[torch.Tensor, list[Seen]]:
     """As :func:`load_images`, with what was seen in each file, and nothing told."""
     size = checked_size(size)
     images = torch.empty((len(paths), 3, *sides(size)), dtype=torch.uint8)
 
-    def read(index: int, white: int | None = None) -> Seen:
+    def read(index: int, white: int | None = white) -> Seen:
         photograph = read_photograph(paths[index], white)
         images[index] = to_tensor(resize_picture(photograph.picture, size))
         return Seen(Path(paths[index]), photograph.picture.size, photograph.white, photograph.turned, photograph.notes)
@@ -210,12 +214,30 @@ def read_set(paths: Sequence[PathLike], size: Size) -> tuple[torch.Tensor, list[
     return images, seen
 
 
-def told(seen: Sequence[Seen]) -> list[Note]:
-    """What there is to say about images of one set: of each file, the depth of its grey levels, and shapes that do not match."""
+def white_of(paths: Iterable[PathLike]) -> int | None:
+    """White of the images of more than 8 bit among some, one for all of them; None if there are none. What cannot be read is left out."""
+    found = []
+    for path in paths:
+        with suppress(Exception):  # whatever Pillow raises: reading the file itself will tell
+            with Image.open(path) as picture:
+                deep = picture.mode.startswith(("I", "F"))
+            found += [read_photograph(path).white or 0] if deep else []
+    return max(found, default=None)
+
+
+def told(seen: Sequence[Seen], known: int | None = None) -> list[Note]:
+    """What there is to say about images of one set: of each file, the depth of its grey levels, and shapes that do not match.
+
+    Args:
+        known: the white that images of their kind have had.
+    """
     notes = [Note(one.path, why) for one in seen for why in one.notes]
     white = max((one.white or 0 for one in seen), default=0)
-    if white in (DEPTHS[8], DEPTHS[12]):
-        why = f"grey levels of more than 8 bit, none above {white}, so {white} is taken for white"
+    if known and white > known:
+        why = f"brighter than all that the model knows: {white} is taken for white, not {known}; fit it to images like this one as well"
+        notes += [Note(one.path, why) for one in seen if one.white]
+    elif not known and white in (DEPTHS[8], DEPTHS[12]):
+        why = f"grey levels of more than 8 bit, none above {white}, so {white} is taken for white; if that is wrong, add a bright image"
         notes += [Note(one.path, why) for one in seen if one.white]
     if seen:
         ratios = [math.log(width / height) for width, height in (one.size for one in seen)]
