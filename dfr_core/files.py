@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import DFRError
+
+_asking = threading.Lock()
 
 
 @contextmanager
@@ -35,6 +38,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 @contextmanager
 def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
     """:func:`replacing` for files that belong together: all are put in place, once all are whole, or none is.
+
+    The last one is the mark of a whole set: an earlier one is removed first, and the new one put in place last. So if the process is
+    killed in between, there is no last file, never one beside others that are not of its set.
 
     Raises:
         DFRError: as :func:`replacing`; it names the file that was at fault, where the system says which.
@@ -56,11 +62,11 @@ def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
             temporaries.append(Path(name))
         yield temporaries
         # mkstemp makes private files; a result is meant to be read by whoever may read the folder.
-        umask = os.umask(0)
-        os.umask(umask)
         for temporary in temporaries:
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(_permissions())
         waiting = list(zip(temporaries, targets, strict=True))
+        if len(targets) > 1:
+            targets[-1].unlink(missing_ok=True)
         while waiting:
             temporary, target = waiting[0]
             os.replace(temporary, target)
@@ -76,6 +82,14 @@ def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
         for temporary in temporaries:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _permissions() -> int:
+    """What a new file may be, by the process's umask; that can only be asked by setting it, so threads must take turns."""
+    with _asking:
+        umask = os.umask(0)
+        os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _culprit(error: OSError, temporaries: Sequence[Path], targets: Sequence[Path]) -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from .backbones.architecture import Architecture, architecture
@@ -18,6 +19,36 @@ if TYPE_CHECKING:
     from typing import Self
 
 INTERPOLATIONS = ("nearest", "bilinear", "bilinear-aligned")
+#: Of images, in pixels: the side of a square, or (height, width).
+Size = int | tuple[int, int]
+
+
+def checked_size(size: Any) -> Size:
+    """An image size in its one form: a square is a number, all else (height, width). JSON has lists for pairs; they do as well.
+
+    Raises:
+        DFRError: not one or two whole numbers of at least 1.
+    """
+    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(pair) != 2 or any(not isinstance(side, Integral) or isinstance(side, bool) or side < 1 for side in pair):
+        mend = "give the side of a square, such as 256, or height and width, whole numbers of at least 1"
+        raise DFRError(Setting("image_size"), f"{size!r} is not a number of pixels", mend)
+    height, width = map(int, pair)
+    return height if height == width else (height, width)
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width) of a :func:`checked_size`.
+
+    >>> sides(256), sides((256, 512))
+    ((256, 256), (256, 512))
+    """
+    return (size, size) if isinstance(size, int) else size
+
+
+def size_in_words(size: Size) -> str:
+    """``256``, or ``256x512`` (height x width), as the command line has it."""
+    return str(size) if isinstance(size, int) else "x".join(map(str, size))
 
 
 def setting(default: Any, words: str) -> Any:
@@ -27,7 +58,7 @@ def setting(default: Any, words: str) -> Any:
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What the settings of every method have in common; a subclass adds at least ``image_size`` and ``seed``."""
+    """What the settings of every method have in common; a subclass adds at least ``image_size``, a :data:`Size`, and ``seed``."""
 
     def to_json(self) -> str:
         """The settings as one line of JSON with sorted keys (for model files, records and keys)."""
@@ -44,6 +75,8 @@ class MethodSettings:
         for name in values:
             if name not in known:
                 raise DFRError(name, "no such setting", f"known are {', '.join(sorted(known))}")
+        if "image_size" in values:
+            values = values | {"image_size": checked_size(values["image_size"])}
         return cls(**values)
 
     def check_choice(self, name: str, allowed: tuple[str, ...]) -> None:
@@ -64,6 +97,10 @@ class MethodSettings:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")
 
+    def check_image_size(self) -> None:
+        """Bring ``image_size`` into its one form, so that equal sizes are equal settings; errors as :func:`checked_size`."""
+        object.__setattr__(self, "image_size", checked_size(self.image_size))  # the class is frozen
+
     def check_seed(self) -> None:
         """Raises DFRError unless the seed is one that torch and NumPy take."""
         self.check_whole("seed", 0)
@@ -79,7 +116,7 @@ class Settings(MethodSettings):
     ``projection`` :mod:`dfr_core.methods.projected`.
     """
 
-    image_size: int = setting(256, "side in pixels to which images are resized (IV-A4)")
+    image_size: Size = setting(256, "side in pixels to which images are resized (IV-A4); or height x width, such as 256x512")
     backbone: str = setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
     weights: str = setting("imagenet", "its weights: imagenet, distilled (a slim one that comes along), untrained (from seed) or a file")
     width: float = setting(1.0, "scale of the backbone's channels; 1 is the real network (IV-A3)")
@@ -128,7 +165,8 @@ class Settings(MethodSettings):
                 ("'pca' does not go with ", Setting("batch_norm"), ", which would rescale it"),
                 "use 'centred' or 'default'",
             )
-        for name in ("image_size", "kernel", "stride", "batch_size", "epochs", "pca_samples"):
+        self.check_image_size()
+        for name in ("kernel", "stride", "batch_size", "epochs", "pca_samples"):
             self.check_whole(name, 1)
         for name in ("latent_dim", "positions", "steps", "pca_images", "projection"):
             if getattr(self, name) is not None:
@@ -146,10 +184,10 @@ class Settings(MethodSettings):
             raise DFRError(Setting("variance"), f"{self.variance} is not in (0, 1]", "the paper uses 0.9")
         if not 0 < self.learning_rate < float("inf"):
             raise DFRError(Setting("learning_rate"), f"{self.learning_rate} is not a positive number", "the paper uses 1e-4")
-        if self.kernel > self.image_size:
+        if self.kernel > min(sides(self.image_size)):
             raise DFRError(
                 Setting("kernel"),
-                (f"{self.kernel} exceeds ", Setting("image_size"), f" {self.image_size}"),
+                (f"{self.kernel} exceeds ", Setting("image_size"), f" {size_in_words(self.image_size)}"),
                 "choose a smaller mean filter",
             )
         if self.keep_padding and self.padding != "reflect":

@@ -545,11 +545,11 @@ def _(b):
 
 @row("a full disk while a map is written", "0_map.png", "No space left", "free space")
 def _(b):
-    def fill(image, path, *_, **__):
+    def fill(path, *_, **__):
         Path(path).write_bytes(b"half a picture")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    b.patch.setattr(Image.Image, "save", fill)
+    b.patch.setattr("dfr_core.command.pictures.write_png", fill)
     return b.score()
 
 

@@ -19,11 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dfr_core import DFR, DFRError
-from dfr_core.command import main
+from dfr_core.command import main, png
 from dfr_core.command import pictures as drawn
 from dfr_core.command.pictures import GREY_THRESHOLD, WHITE, at_size, grey16, line_width, marked, write_pictures
 from dfr_core.command.places import find_images
+from dfr_core.command.png import write_png
 from dfr_core.command.results import NAME_BYTES, mark_in, mark_of, occupied, output_names
+from dfr_core.command.scorer import in_order
+from dfr_core.plotting import FOUND, outline, overlay
 
 UNTRAINED = ["--weights", "untrained", "--width", "0.05"]
 SMALL = [*UNTRAINED, "--layers", "1:3", "--image-size", "64", "--steps", "2", "--positions", "16", "--quiet"]
@@ -289,15 +292,15 @@ def contents(folder: str = "out") -> dict[str, bytes]:
 def test_a_set_is_whole_or_not_there(score, monkeypatch, nth, interruption, code):
     path = photograph(Path("a.png"))
     saves: list[object] = []
-    real = Image.Image.save
+    real = drawn.write_png
 
-    def save(image, *arguments, **options):
-        saves.append(image)
+    def save(file, *arguments):
+        saves.append(file)
         if len(saves) == nth:
             raise interruption
-        real(image, *arguments, **options)
+        real(file, *arguments)
 
-    monkeypatch.setattr(Image.Image, "save", save)
+    monkeypatch.setattr(drawn, "write_png", save)
     assert score(path)[0] == code and contents() == {}
     assert score(path)[0] == 0
     first = contents()
@@ -328,7 +331,7 @@ def test_a_full_disk_in_the_middle_says_what_failed_before_it(score, monkeypatch
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Image.Image, "save", fill)
+    monkeypatch.setattr(drawn, "write_png", fill)
     code, _, said = score("a.png", "b.png")
     assert code == 2 and said[0].startswith("dfr: error: a.png: ")
     mend = "make room, or choose a disk with free space"
@@ -478,10 +481,114 @@ def test_an_overlay_leaves_the_normal_as_it_is():
     assert changed[4:8, 4:8].all() and changed[3, 4:8].all() and not changed[:3].any() and not changed[9:].any()
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.001, 0.05, 0.5, 1.0]), st.integers(1, 5), st.integers(0, 9))
+def test_an_overlay_is_drawn_where_something_is_found_only(height, width, share, line, seed):
+    """As quick as that is, it is the whole image's heat and outline."""
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (height, width, 3), np.uint8)
+    scores = (random.random((height, width)) + (random.random((height, width)) < share)).astype(np.float32)
+    plain = outline(overlay(image, scores, 1.0, 3.0), scores > 1, FOUND, line)
+    assert np.array_equal(marked(image, scores, 1.0, line), plain)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("band", [7, 1 << 20])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 9), (37, 23), (4, 4)])
+def test_png_files_are_read_back(tmp_path, monkeypatch, shape, band, compress):
+    monkeypatch.setattr(png, "_BAND", band)
+    random = np.random.default_rng(0)
+    pictures = {
+        "grey": random.integers(0, 256, shape, np.uint8), "deep": random.integers(0, 65536, shape, np.uint16),
+        "colour": random.integers(0, 256, (*shape, 3), np.uint8), "view": random.integers(0, 256, (3, *shape), np.uint8).transpose(1, 2, 0),
+        "black": np.zeros(shape, np.uint16),
+    }  # fmt: skip
+    for name, pixels in pictures.items():
+        write_png(tmp_path / name, pixels, {"made by": name}, compress)
+        with Image.open(tmp_path / name) as file:
+            file.verify()
+        with Image.open(tmp_path / name) as file:
+            assert file.format == "PNG" and file.text == {"made by": name} and np.array_equal(np.asarray(file), pixels)
+            assert file.mode == {"deep": "I;16", "black": "I;16", "grey": "L"}.get(name, "RGB")
+
+
+def test_killed_while_a_set_is_renewed_there_is_no_segmentation_or_one_of_its_set(tmp_path, monkeypatch):
+    """The process ends after any number of changes in the folder: SIGKILL runs no clean-up."""
+    image, paths = np.zeros((4, 4, 3), np.uint8), [tmp_path / f"a_{name}.png" for name in ("map", "overlay", "segmentation")]
+
+    def write(level: float) -> None:
+        write_pictures(tmp_path, "a", Path("a.png"), image, np.full((4, 4), level, np.float32), 1.0)
+
+    class Killed(BaseException):
+        pass
+
+    for last in range(6):
+        write(2.0)
+        old = [path.read_bytes() for path in paths]
+        done = 0
+
+        def counted(function, last=last):
+            def call(*arguments, **options):
+                nonlocal done
+                done += 1
+                if done > last:
+                    raise Killed
+                return function(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", counted(os.replace))
+            patch.setattr(Path, "unlink", counted(Path.unlink))
+            with pytest.raises(Killed):
+                write(0.5)
+        there = [path.read_bytes() if path.exists() else None for path in paths]
+        new = [path.read_bytes() for path in paths] if write(0.5) is None else []
+        assert there in (old, new) or there[2] is None
+        assert (there == old) == (last == 0)
+
+
+def test_compressed_pictures_are_the_same_pictures(score):
+    Image.new("RGB", (64, 64), "grey").save("a.png")
+    _, (plain,), _ = score("a.png")
+    _, (packed,), _ = score("a.png", "--compress", out="packed")
+    for picture in ("map", "overlay", "segmentation"):
+        assert np.array_equal(np.asarray(Image.open(plain[picture])), np.asarray(Image.open(packed[picture])))
+    assert Path(packed["overlay"]).stat().st_size < Path(plain["overlay"]).stat().st_size / 2
+
+
+def test_jobs_are_done_in_order_and_what_was_begun_is_finished():
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        if number == 20:
+            raise DFRError("20", "is one too many")
+        done.append(number)
+        return number
+
+    assert list(in_order(work, ((n, 1) for n in range(20)))) == list(range(20)) and sorted(done) == list(range(20))
+    found = in_order(work, ((n, 1) for n in range(15, 99)))
+    assert [next(found) for _ in range(5)] == list(range(15, 20))
+    with pytest.raises(DFRError, match="one too many"):
+        next(found)
+    assert len(done) < 50, "the rest is not begun"
+
+
+def test_few_pixels_are_held_at_a_time():
+    asked = []
+
+    def jobs():
+        for n in range(9):
+            asked.append(n)
+            yield n, 40_000_000
+
+    for n in in_order(lambda n: n, jobs()):
+        assert asked[-1] <= n + 1
+
+
 def test_bands_change_nothing(monkeypatch):
     random = np.random.default_rng(0)
     image, scores = random.integers(0, 256, (37, 23, 3), np.uint8), random.random((37, 23)).astype(np.float32)
     whole = grey16(scores, 0.5), marked(image, scores, 0.5)
-    monkeypatch.setattr(drawn, "_BAND", 50)
+    monkeypatch.setattr(png, "_BAND", 50)
     assert np.array_equal(grey16(scores, 0.5), whole[0]) and np.array_equal(marked(image, scores, 0.5), whole[1])
     assert line_width((256, 256)) == 1 and line_width((3000, 4000, 3)) == 10

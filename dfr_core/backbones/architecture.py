@@ -155,20 +155,25 @@ class Architecture:
         """Units a side of the map of a layer, for images of ``size`` pixels a side: each pooling halves it and drops a remainder."""
         return size // self.layers[layer - 1].jump
 
-    def conv_flops(self, layer: int, size: int = 256, width: float = 1.0) -> int:
+    def units(self, layer: int, size: int | tuple[int, int] = 256) -> int:
+        """h_l w_l, the units of the map of a layer, for images of ``size`` pixels a side or of (height, width)."""
+        height, width = size if isinstance(size, tuple) else (size, size)
+        return self.side(layer, height) * self.side(layer, width)
+
+    def conv_flops(self, layer: int, size: int | tuple[int, int] = 256, width: float = 1.0) -> int:
         """Operations of one layer's convolution for one image, 2 · h · w · 9 · c_in · c_out: an addition counts as a multiplication."""
         c = (3, *self.channels(width))
-        return 2 * self.side(layer, size) ** 2 * 9 * c[layer - 1] * c[layer]
+        return 2 * self.units(layer, size) * 9 * c[layer - 1] * c[layer]
 
-    def flops(self, layers: str, size: int = 256, width: float = 1.0) -> int:
+    def flops(self, layers: str, size: int | tuple[int, int] = 256, width: float = 1.0) -> int:
         """Operations for one image up to the last layer of a set (Section IV-C3, Table VI)."""
         return sum(self.conv_flops(layer, size, width) for layer in range(1, self.parse(layers)[-1] + 1))
 
-    def bytes_moved(self, layers: str, size: int = 256, width: float = 1.0) -> int:
+    def bytes_moved(self, layers: str, size: int | tuple[int, int] = 256, width: float = 1.0) -> int:
         """Bytes that cannot be avoided layer by layer: each map is written once and read once, the weights are read once."""
         c = (3, *self.channels(width))
         last = self.parse(layers)[-1]
-        return 3 * size**2 + 4 * sum(2 * c[k] * self.side(k, size) ** 2 + 9 * c[k - 1] * c[k] for k in range(1, last + 1))
+        return 3 * self.units(1, size) + 4 * sum(2 * c[k] * self.units(k, size) + 9 * c[k - 1] * c[k] for k in range(1, last + 1))
 
 
 #: The networks there are, by name. To add one of this kind: one row.

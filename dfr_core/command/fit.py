@@ -51,10 +51,11 @@ def main(args: argparse.Namespace) -> int:
             raise DFRError(Setting("checkpoint"), "is the same file as --out", "name another one")
     data = chosen_data(args)
     _check_model_target(out)
-    from ..data.arrays import as_images
+    from ..data.arrays import as_images, white_among
     from ..methods import method
 
-    kept = as_images(args.calibrate, settings.image_size) if args.calibrate else None  # read first: a mistake is told before the training
+    # Read first: a mistake is told before the training.
+    kept = as_images(args.calibrate, settings.image_size, white_among(data)) if args.calibrate else None
     started = time.perf_counter()
     detector = method(args.method)(settings, device=args.device, memory_gb=args.memory_gb, progress=not args.quiet)
     detector.fit(data, checkpoint=args.checkpoint)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..editions import EDITIONS
 from ..errors import DFRError, Setting
 from ..methods import METHODS
-from ..settings import MethodSettings, Settings, current_edition_name, paper, released
+from ..settings import MethodSettings, Settings, Size, checked_size, current_edition_name, paper, released
 
 if TYPE_CHECKING:
     from ..data import Category
@@ -28,9 +28,19 @@ def whole_or_none(text: str) -> int | None:
     return None if text.lower() in _NOTHING else int(text)
 
 
+def image_size(text: str) -> Size:
+    """``256``, or ``256x512``: height x width."""
+    try:
+        numbers = [int(number) for number in text.lower().split("x")]
+        return checked_size(numbers[0] if len(numbers) == 1 else numbers)
+    except ValueError:
+        words = f"{text!r} is no number of pixels; write the side of a square, such as 256, or height x width, such as 256x512"
+        raise argparse.ArgumentTypeError(words) from None
+
+
 # What argparse calls it in "invalid ... value".
 whole_or_none.__name__ = "whole number"
-_TYPES = {"int": int, "float": float, "str": str, "int | None": whole_or_none}
+_TYPES = {"int": int, "float": float, "str": str, "int | None": whole_or_none, "Size": image_size}
 
 
 def _defaults(name: str) -> str:
@@ -70,7 +80,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             # SUPPRESS: what was not given is not in the namespace, so that `none` can be told from "not given".
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=words)
         else:
-            metavar = _METAVARS.get(field.name, {"int": "N", "float": "X", "int | None": "N|none"}.get(field.type, "NAME"))
+            metavar = _METAVARS.get(field.name, {"int": "N", "float": "X", "int | None": "N|none", "Size": "N|HxW"}.get(field.type, "NAME"))
             group.add_argument(flag, type=_TYPES[field.type], default=argparse.SUPPRESS, metavar=metavar, help=words)
 
 
@@ -115,7 +125,7 @@ def _value(base: MethodSettings, name: str, text: str) -> Any:
         return text.lower() == "true"
     try:
         return _TYPES.get(kinds.get(name, "str"), str)(text)
-    except ValueError:
+    except (ValueError, argparse.ArgumentTypeError):
         raise DFRError("--set", f"{text!r} is no value for {name} ({kinds[name]})") from None
 
 

@@ -6,30 +6,22 @@ through in bands of rows, so that what is computed on the way takes little memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..files import replacing_all
 from ..plotting import FOUND, outline, overlay
+from .png import bands, write_png
 from .results import PICTURES, marked_as, target
 
 #: In a map, grey levels above this one are scores above the threshold.
 GREY_THRESHOLD = 32767
 WHITE = 65535
-#: Pixels worked on at a time.
-_BAND = 1 << 20
 #: An outline is one pixel wide for so many pixels of the longer side, so that it is seen on a large photograph too.
 _LINE = 400
-
-
-def _bands(height: int, width: int) -> Iterator[slice]:
-    rows = max(1, _BAND // max(width, 1))
-    return (slice(start, start + rows) for start in range(0, height, rows))
 
 
 def at_size(scores: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -55,9 +47,11 @@ def grey16(scores: np.ndarray, threshold: float) -> np.ndarray:
     """
     scores = np.asarray(scores)
     grey = np.empty(scores.shape, np.uint16)
-    for band in _bands(len(scores), scores[0].size):
-        unit = np.asarray(scores[band], np.float64) / (2 * max(threshold, 1e-30)) * WHITE  # so the threshold is exactly one half
-        grey[band] = np.ceil(unit - 0.5).clip(0, WHITE)
+    for band in bands(len(scores), scores[0].size):
+        unit = np.divide(scores[band], 2 * max(threshold, 1e-30), dtype=np.float64)  # so the threshold is exactly one half
+        unit *= WHITE
+        unit -= 0.5
+        grey[band] = np.clip(np.ceil(unit, out=unit), 0, WHITE, out=unit)
     return grey
 
 
@@ -67,10 +61,17 @@ def marked(image: np.ndarray, scores: np.ndarray, threshold: float, width: int |
     Args:
         width: of the border in pixels; None: :func:`line_width`.
     """
-    heated = np.empty(image.shape, np.uint8)
-    for band in _bands(*scores.shape):
-        heated[band] = overlay(image[band], scores[band], threshold, 3 * threshold)
-    return outline(heated, scores > threshold, FOUND, width or line_width(scores.shape))
+    found, width, made = scores > threshold, width or line_width(scores.shape), np.array(image, np.uint8, order="C")
+    places = np.flatnonzero(found)
+    colours, heights = made.reshape(-1, 3), scores.reshape(-1)
+    for part in bands(len(places), 1):  # elsewhere there is no heat, and most of a photograph is elsewhere
+        here = places[part]
+        colours[here] = overlay(colours[here][None], heights[here][None], threshold, 3 * threshold)[0]
+    if len(places):  # the border lies in the smallest rectangle around what was found, and a line's width around that
+        corners = np.divmod(places, scores.shape[1])
+        box = tuple(slice(max(0, at.min() - width), at.max() + width + 1) for at in corners)
+        made[box] = outline(made[box], found[box], FOUND, width)
+    return made
 
 
 def line_width(shape: tuple[int, ...]) -> int:
@@ -78,13 +79,19 @@ def line_width(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape[:2]) / _LINE))
 
 
-def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, str]:
+def write_pictures(
+    folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float, compress: bool = False
+) -> dict[str, str]:
     """Write ``NAME_map.png`` (16-bit), ``NAME_overlay.png`` and ``NAME_segmentation.png`` (0 and 255): all three or none.
+
+    They are put in place in this order, and an earlier segmentation is removed before: whatever happens in between, a set that has its
+    segmentation is whole.
 
     Args:
         source: the file of the image; the pictures are marked as its results (:mod:`.results`).
         image: uint8 [h, w, 3].
         scores: float [h, w].
+        compress: map and overlay, which takes ten times the time (:mod:`.png`); a segmentation is nothing but runs, and always is.
 
     Returns:
         the paths, by ``map``, ``overlay`` and ``segmentation``.
@@ -100,8 +107,8 @@ def write_pictures(folder: Path, name: str, source: Path, image: np.ndarray, sco
     paths = {picture: target(folder, name, picture) for picture in PICTURES}
     with replacing_all(list(paths.values())) as temporaries:
         for picture, temporary in zip(PICTURES, temporaries, strict=True):
-            try:  # the fastest compression: on a photograph of 24 megapixels the next one takes twice the time for a tenth less
-                Image.fromarray(pictures[picture]).save(temporary, "PNG", compress_level=1, pnginfo=marked_as(source))
+            try:
+                write_png(temporary, pictures[picture], marked_as(source), compress or picture == "segmentation")
             except OSError as error:
                 error.filename = error.filename or str(temporary)  # a full disk does not say which file it was filled with
                 raise

@@ -39,13 +39,23 @@ def find_images(places: Iterable[str | Path], out: Path) -> tuple[list[Path], li
         if not place.is_dir():
             images.setdefault(_real(place), place)
             continue
-        if _real(place) == _real(out):
-            raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
+        check_out(place, out)
         here, notes = _search(place, out)
         passed += notes
         for real, path in here.items():
             images.setdefault(real, path)
     return list(images.values()), list(dict.fromkeys(passed))
+
+
+def check_out(place: Path, out: Path) -> None:
+    """Raises DFRError if ``out`` is the folder of the images itself."""
+    if _real(place) == _real(out):
+        raise DFRError(Setting("out"), f"{place} is the folder of the images", "name another one for the results")
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether a file or folder really lies in a folder, or is it."""
+    return _real(folder) in (_real(path), *_real(path).parents)
 
 
 def _check_places(places: Iterable[Path]) -> None:
@@ -67,17 +77,11 @@ def _real(path: Path) -> Path:
 def _search(place: Path, out: Path) -> tuple[dict[Path, Path], list[Note]]:
     """The images in a folder, by where they really are, and what is passed over there."""
     listing = list_images(place, WHAT)
-
-    results = _real(out)
-
-    def in_results(path: Path) -> bool:
-        return results in (_real(path), *_real(path).parents)
-
-    found = [path for path in listing.images if not in_results(path)]
+    found = [path for path in listing.images if not inside(path, out)]
     if not found:
         some_images(place, listing, WHAT)
         raise DFRError(place, "no images here, but in --out", "name another folder for the results")
-    passed = [note for note in listing.unused_masks() if not in_results(note.path)]
+    passed = [note for note in listing.unused_masks() if not inside(note.path, out)]
     if len(found) < len(listing.images) or len(passed) < len(listing.unused_masks()):
         passed.append(Note(out, TARGET))
     images: dict[Path, Path] = {}

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from ..data.listing import OUTPUT_MARK
 
-#: What is written of each image.
+#: What is written of each image, in this order: the last one is there only if all are.
 PICTURES = ("map", "overlay", "segmentation")
 #: What a file name may have in bytes on today's disks, less the longest ending.
 NAME_BYTES = 255 - len("_segmentation.png")
@@ -32,11 +31,9 @@ def mark_of(image: Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.realpath(image))).hexdigest()[:16]
 
 
-def marked_as(image: Path) -> PngInfo:
-    """The text that says whose result a picture is, for Pillow."""
-    text = PngInfo()
-    text.add_text(OUTPUT_MARK, mark_of(image))
-    return text
+def marked_as(image: Path) -> dict[str, str]:
+    """The words in a picture that say whose result it is."""
+    return {OUTPUT_MARK: mark_of(image)}
 
 
 def mark_in(path: Path) -> str | None:

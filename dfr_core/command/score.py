@@ -5,20 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..errors import DFRError
 from .options import check_folder, chosen_model, fpr_argument, model_arguments
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-
-    from ..data.images import Photograph
-    from ..methods.base import Detector
 
 WORDS = "map the anomalies of images"
 EPILOG = """\
@@ -27,8 +18,11 @@ for each image, in DIR:
                          middle: grey levels above 32767 are scores above it; white is twice the threshold or more.
   NAME_overlay.png       the image, with heat where scores exceed the threshold and the segmentation outlined in blue
   NAME_segmentation.png  255 where the score exceeds the threshold, else 0
-and one line of JSON on standard output. Pictures have the photograph's own size and shape, turned as a viewer shows it; with
---size model those at which the model sees it. NAME is the image's name, with its folders in front where other results in DIR have
+and then one line of JSON on standard output. The segmentation is put in place last, and an earlier one removed first: killed at any
+moment, pictures with a segmentation are whole and of one run, and so are those that have their line.
+
+Pictures have the photograph's own size and shape, turned as a viewer shows it; with --size model those at which the model sees it.
+NAME is the image's name, with its folders in front where other results in DIR have
 that name: results of one image never replace those of another, those of the same image are renewed.
 
 The threshold lets a share FPR of the pixels of the normal training images pass as anomalous, so a few pixels above it are
@@ -51,134 +45,58 @@ examples:
 #: Said when the memory does not suffice.
 LESS_MEMORY = "use --size model, or smaller photographs"
 PARTLY, NOTHING = 1, 2
-#: Pixels of photographs that are held at a time, beyond the first.
-PIXELS = 50_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `dfr score`."""
     parser.add_argument("model", metavar="MODEL", help="a file that `dfr fit` wrote")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files, or folders (with all folders in them)")
+    scoring_arguments(parser)
+
+
+def scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the pictures go and how they are made, for `dfr watch` as well."""
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; made if missing")
     words = "of the pictures: the photograph's own, or the model's (default photo)"
     parser.add_argument("--size", choices=("photo", "model"), default="photo", help=words)
+    parser.add_argument("--compress", action="store_true", help="compress the pictures: a third less on the disk, half as fast")
     fpr_argument(parser)
     model_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run `dfr score`."""
-    from ..data.images import Seen, told
+    from ..data.images import Seen, told, white_of
     from ..data.notes import tell
     from .places import find_images
     from .results import occupied, output_names
+    from .scorer import Job, Scorer, in_order, pixels_of
 
     out = Path(args.out)
     check_folder("out", out)
     paths, passed = find_images(args.images, out)
-    names = dict(zip(paths, output_names(paths, occupied(out)), strict=True))
+    names = output_names(paths, occupied(out))
     detector = chosen_model(args)
     detector.threshold(args.fpr)  # a mistake in it is told before the notes
     tell(passed)
+    white = max(filter(None, (detector.white_, white_of(paths))), default=None)
+    scorer = Scorer(detector, out, args.fpr, args.size, args.compress, white)
+    jobs = ((Job(path, name), pixels_of(path)) for path, name in zip(paths, names, strict=True))
     failures: list[DFRError] = []
     seen: list[Seen] = []
     try:
-        for batch in _batches(paths, detector.extractor.batch):
-            maps = iter(_maps(detector, [read.picture for _, read in batch if not isinstance(read, DFRError)]))
-            for path, read in batch:
-                if isinstance(read, DFRError):
-                    if len(paths) == 1:
-                        raise read
-                    failures.append(read)
-                    line = {"file": str(path), "error": str(read)}
-                else:
-                    line = _scored(args, out, names[path], path, read.picture, next(maps), detector)
-                    seen.append(Seen(path, read.picture.size, read.white, read.turned, read.notes))
-                print(json.dumps(line), flush=True)
+        for done in in_order(scorer, jobs):
+            if done.error is not None:
+                if len(paths) == 1:
+                    raise done.error
+                failures.append(done.error)
+            else:
+                seen.append(done.seen)
+            print(json.dumps(done.row), flush=True)
     finally:  # also when the disk is full in the middle
-        tell(told(seen))
+        tell(told(seen, detector.white_))
         _list(failures)
     return 0 if not failures else PARTLY if seen else NOTHING
-
-
-def _batches(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, Photograph | DFRError]]]:
-    """The photographs, or why one cannot be read, in batches of few enough images and pixels."""
-    from ..data.images import read_photograph
-
-    white = _white(paths)
-    batch: list[tuple[Path, Photograph | DFRError]] = []
-    pixels = 0
-    for path in paths:
-        try:
-            photograph = read_photograph(path, white)
-            pixels += photograph.picture.width * photograph.picture.height
-            batch.append((path, photograph))
-        except DFRError as error:
-            batch.append((path, error))
-        if len(batch) == most or pixels > PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
-def _white(paths: Sequence[Path]) -> int | None:
-    """White of the images of more than 8 bit, one for all of them, as where a set is read at once (:mod:`dfr_core.data.images`)."""
-    from PIL import Image
-
-    from ..data.images import read_photograph
-
-    found = []
-    for path in paths:
-        with suppress(Exception):  # what cannot be read is told in its turn
-            with Image.open(path) as picture:
-                deep = picture.mode.startswith(("I", "F"))
-            found += [read_photograph(path).white or 0] if deep else []
-    return max(found, default=None)
-
-
-def _maps(detector: Detector, pictures: Sequence[Image.Image]) -> np.ndarray | list:
-    """The anomaly maps at the model's size: float32 [N, h, w]."""
-    if not pictures:
-        return []
-    import torch
-
-    from ..data.images import resize_picture, to_tensor
-
-    size = detector.settings.image_size
-    return detector.anomaly_tensor(torch.stack([to_tensor(resize_picture(picture, size)) for picture in pictures])).cpu().numpy()
-
-
-def _scored(
-    args: argparse.Namespace, out: Path, name: str, path: Path, picture: Image.Image, scores: np.ndarray, detector: Detector
-) -> dict[str, Any]:
-    """Write the pictures of an image; what is said of it."""
-    import numpy as np
-
-    from ..data.images import resize_picture
-    from .pictures import GREY_THRESHOLD, WHITE, at_size, write_pictures
-
-    score, highest, threshold = float(scores.max()), detector.verdict_threshold(), detector.threshold(args.fpr)
-    if args.size == "photo":
-        image, scores = np.asarray(picture), at_size(scores, picture.height, picture.width)
-    else:
-        image = resize_picture(picture, detector.settings.image_size)
-    written = write_pictures(out, name, path, image, scores, threshold)
-    return {
-        "file": str(path),
-        "image_score": score,
-        "ratio": score / highest if highest > 0 else None,
-        "p_value": detector.verdict_.p_value(score),
-        "verdict": "anomalous" if score > highest else "normal",
-        "verdict_threshold": highest,
-        "false_alarms_at_most": detector.verdict_.rate,
-        "fpr": args.fpr,
-        "threshold": threshold,
-        "anomalous_share": round(float((scores > threshold).mean()), 6),
-        "scale": 2 * threshold / WHITE,
-        "grey_threshold": GREY_THRESHOLD,
-        "size": list(scores.shape),
-    } | written
 
 
 def _list(failures: Sequence[DFRError]) -> None:

@@ -13,32 +13,34 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DFRError
+from ..settings import Size
 from .category import Category
-from .images import flat, load_images
-from .photographs import load_photographs
+from .images import flat, load_images, white_of
+from .photographs import find_photographs, load_photographs
 
 log = logging.getLogger("dfr")
 
 SHAPES = "[N, 3, H, W], [N, H, W, 3], or grey [N, H, W]"
 
 
-def as_images(images: Any, size: int) -> Tensor:
+def as_images(images: Any, size: Size, white: int | None = None) -> Tensor:
     """Images in any usual form as uint8 [N, 3, H, W].
 
     Args:
         images: a tensor or array, uint8 [N, 3, H, W] or [N, H, W, 3], or grey [N, H, W], [N, 1, H, W] or [N, H, W, 1] (also
             one image without N; [3, H, W] and [H, W, 3] are one colour image, and the first is told); a PIL image or a list of them; one
             file; a folder of photographs; a list of files; or a :class:`Category` (its training images).
-        size: side to which files are resized (IV-A4). Arrays and PIL images are taken as they are.
+        size: side, or (height, width), to which files are resized (IV-A4). Arrays and PIL images are taken as they are.
+        white: see :func:`dfr_core.data.load_images`.
 
     Raises:
         DFRError: something else, no images, or images that cannot be read.
     """
     if isinstance(images, Category):
-        return images.load_train(size)
+        return load_images(images.train, size, white)
     if isinstance(images, str | Path):
         path = Path(images)
-        return load_photographs(path).load_train(size) if path.is_dir() else load_images([path], size)
+        return load_images(load_photographs(path).train if path.is_dir() else [path], size, white)
     if isinstance(images, Tensor | np.ndarray | Image.Image):
         return _checked(_tensor(images, "images"))
     try:
@@ -51,7 +53,7 @@ def as_images(images: Any, size: int) -> Tensor:
     if all(isinstance(item, str | Path) for item in items):
         if folder := next((item for item in items if Path(item).is_dir()), None):
             raise DFRError(folder, "is a folder in a list of files", "give the folder alone, or its files")
-        return load_images(items, size)
+        return load_images(items, size, white)
     try:
         return torch.cat([_checked(_tensor(item, "images")) for item in items])
     except (TypeError, RuntimeError, ValueError) as error:
@@ -61,7 +63,19 @@ def as_images(images: Any, size: int) -> Tensor:
         raise DFRError("images", problem, "give files, or arrays of one size") from error
 
 
-def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
+def white_among(images: Any) -> int | None:
+    """White of grey levels of more than 8 bit in what :func:`as_images` takes; None if they are no files, or none is so deep."""
+    if isinstance(images, Category):
+        return white_of(images.train)
+    if isinstance(images, str | Path):
+        path = Path(images)
+        return white_of(find_photographs(path, None, None).train if path.is_dir() else [path])
+    if isinstance(images, list | tuple):
+        return white_of(item for item in images if isinstance(item, str | Path))
+    return None
+
+
+def as_labelled(data: Any, size: Size, white: int | None = None) -> tuple[Tensor, Tensor]:
     """Test images and their ground truth: uint8 [N, 3, H, W] and bool [N, H, W].
 
     Args:
@@ -71,12 +85,12 @@ def as_labelled(data: Any, size: int) -> tuple[Tensor, Tensor]:
         DFRError: something else, or masks that do not fit the images.
     """
     if isinstance(data, Category):
-        return data.load_test(size)
+        return data.load_test(size, white)
     try:
         images, masks = data
     except (TypeError, ValueError):
         raise DFRError("data", "give a Category, or a pair (images, masks)") from None
-    images, masks = as_images(images, size), _tensor(masks, "masks")
+    images, masks = as_images(images, size, white), _tensor(masks, "masks")
     if masks.shape == images.shape[-2:] and len(images) == 1:
         masks = masks[None]
     if masks.shape != (len(images), *images.shape[-2:]):

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from ..errors import DFRError, Setting
-from .images import Seen, check_size, in_threads, load_images, read_set, told
+from ..settings import Size, checked_size, sides, size_in_words
+from .images import Seen, in_threads, load_images, read_set, told
 from .masks import Mask, look_at_mask, mask_files, resize_mask
 from .notes import Note, tell
 
@@ -71,41 +72,49 @@ class Category:
         """Test images that are not ``"good"`` and of which nobody said where the defect is."""
         return tuple(sample for sample in self.test if sample.mask is None and sample.defect != GOOD)
 
-    def load_train(self, size: int) -> torch.Tensor:
-        """Read the training images: uint8 [N, 3, size, size].
+    @property
+    def knows_images_only(self) -> bool:
+        """Whether it is known which test images are good, but not where all the defects are."""
+        kinds = {sample.defect for sample in self.test}
+        return bool(self.without_mask) and UNKNOWN not in kinds and GOOD in kinds
+
+    def load_train(self, size: Size) -> torch.Tensor:
+        """Read the training images: uint8 [N, 3, height, width]; ``size`` is a side in pixels, or (height, width).
 
         Raises:
             DFRError: an image cannot be read, see :func:`dfr_core.data.read_image`.
         """
         return load_images(self.train, size)
 
-    def load_test_images(self, size: int) -> torch.Tensor:
-        """Read the test images alone, whether they have masks or not: uint8 [M, 3, size, size].
+    def load_test_images(self, size: Size, white: int | None = None) -> torch.Tensor:
+        """Read the test images alone, whether they have masks or not: uint8 [M, 3, height, width].
+
+        ``white`` is that of grey levels of more than 8 bit, as in :func:`dfr_core.data.load_images`.
 
         Raises:
             DFRError: there are none, or one cannot be read.
         """
         self._some_test()
-        return load_images([sample.path for sample in self.test], size)
+        return load_images([sample.path for sample in self.test], size, white)
 
-    def load_test(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Read the test images and their masks: uint8 [M, 3, size, size] and bool [M, size, size].
+    def load_test(self, size: Size, white: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read the test images and their masks: uint8 [M, 3, height, width] and bool [M, height, width].
 
-        To read images without masks, use :meth:`load_test_images`.
+        To read images without masks, use :meth:`load_test_images`, which says what ``white`` is.
 
         Raises:
             DFRError: there are no test images or a mask is missing, a mask has another size than its image, a
                 normal image has a mask that marks a defect, or a file cannot be read.
         """
-        size = check_size(size)
+        size = checked_size(size)
         self._some_test()
         if missing := self.without_mask:
             others = f" (nor have {len(missing) - 1} others)" if len(missing) > 1 else ""
             mend = ("add a 'masks' folder (", Setting("masks", ...), ") or only score it")
             raise DFRError(missing[0].path, f"has no mask{others}, so its pixels cannot be evaluated", mend)
-        images, seen = read_set([sample.path for sample in self.test], size)
-        masks = torch.zeros((len(self.test), size, size), dtype=torch.bool)
-        notes = told(seen)
+        images, seen = read_set([sample.path for sample in self.test], size, white)
+        masks = torch.zeros((len(self.test), *sides(size)), dtype=torch.bool)
+        notes = told(seen, white)
         marked = [index for index, sample in enumerate(self.test) if sample.mask is not None]
         for index, (mask, said) in zip(marked, in_threads(lambda index: _load_mask(self.test[index], seen[index], size), marked)):
             masks[index] = torch.from_numpy(mask)
@@ -118,8 +127,8 @@ class Category:
             raise DFRError(self.name, "has no test images to evaluate with", "add a 'test' folder of images and their masks")
 
 
-def _load_mask(sample: Sample, seen: Seen, size: int) -> tuple[np.ndarray, list[Note]]:
-    """The mask of a sample as bool [size, size], and what there is to say about it."""
+def _load_mask(sample: Sample, seen: Seen, size: Size) -> tuple[np.ndarray, list[Note]]:
+    """The mask of a sample as bool [height, width], and what there is to say about it."""
     mask = look_at_mask(sample.mask)
     why = list(mask.notes)
     marked = _as_its_image(mask, sample, seen, why)
@@ -129,7 +138,7 @@ def _load_mask(sample: Sample, seen: Seen, size: int) -> tuple[np.ndarray, list[
     if sample.defect != GOOD and not marked.any():
         why.append("marks nothing, so its image counts as normal")
     elif marked.any() and not small.any():
-        why.append(f"the defect vanishes at {size} pixels, so its image counts as normal; use a larger image_size")
+        why.append(f"the defect vanishes at {size_in_words(size)} pixels, so its image counts as normal; use a larger image_size")
     return small, [Note(sample.mask, one) for one in why]
 
 

@@ -1,7 +1,7 @@
 """From image files to uint8 tensors (Section IV-A4).
 
 What a person sees is what the network gets: transparency is laid on white, grey is triplicated (IV-A4), and every image
-becomes ``size x size`` RGB of 8 bit. Colour profiles are ignored.
+becomes RGB of 8 bit and of one size, a square or any other rectangle. Colour profiles are ignored.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -18,7 +19,8 @@ import torch
 from PIL import Image
 
 from ..device import cores
-from ..errors import DFRError, Setting
+from ..errors import DFRError
+from ..settings import Size, checked_size, sides
 from .decode import PathLike, decode
 from .notes import Note, tell
 
@@ -130,20 +132,10 @@ def read_picture(path: PathLike) -> Image.Image:
     return found.picture
 
 
-def check_size(size: int) -> int:
-    """A side in pixels as an int.
-
-    Raises:
-        DFRError: not a whole number of at least 1.
-    """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise DFRError(Setting("image_size"), f"{size!r} is not a number of pixels", "give a whole number of at least 1, such as 256")
-    return int(size)
-
-
-def resize_picture(picture: Image.Image, size: int) -> np.ndarray:
-    """An RGB picture as uint8 [size, size, 3], bilinear with antialiasing, stretched to a square."""
-    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR))
+def resize_picture(picture: Image.Image, size: Size) -> np.ndarray:
+    """An RGB picture stretched to a size: uint8 [height, width, 3], bilinear with antialiasing."""
+    height, width = sides(size)
+    return np.array(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
@@ -157,11 +149,11 @@ def in_threads(function: Callable[[T], object], items: Iterable[T]) -> Iterable:
         yield from pool.map(function, items)
 
 
-def read_image(path: PathLike, size: int) -> np.ndarray:
+def read_image(path: PathLike, size: Size) -> np.ndarray:
     """Read an image of any kind as 8-bit RGB of the given size.
 
-    IV-A4 gives only the size (256); here the resize is bilinear with antialiasing, and an image that is not
-    square is stretched to a square, so that nothing of it is lost.
+    IV-A4 gives only the size (256); here the resize is bilinear with antialiasing, and an image of another
+    shape is stretched, so that nothing of it is lost.
 
     Grey is triplicated (IV-A4). Grey levels of more than 8 bit become 8 bit with a white of 255, 4095 or 65535 (8, 12 or
     16 bit): the smallest that holds the largest value, in :func:`load_images` of all the images given together, so that a dark
@@ -170,10 +162,10 @@ def read_image(path: PathLike, size: int) -> np.ndarray:
 
     Args:
         path: png, jpg, bmp, tif, webp, or whatever else Pillow reads.
-        size: side of the result in pixels.
+        size: side of the result in pixels, or (height, width).
 
     Returns:
-        uint8 array [size, size, 3].
+        uint8 array [height, width, 3].
 
     Raises:
         DFRError: missing, a folder, unreadable, empty, not an image, cut short, absurdly large, or with values
@@ -182,13 +174,16 @@ def read_image(path: PathLike, size: int) -> np.ndarray:
     return load_images([path], size)[0].permute(1, 2, 0).numpy()
 
 
-def load_images(paths: Sequence[PathLike], size: int) -> torch.Tensor:
-    """Read images with the rules of :func:`read_image`: uint8 tensor [N, 3, size, size], in the given order.
+def load_images(paths: Sequence[PathLike], size: Size, white: int | None = None) -> torch.Tensor:
+    """Read images with the rules of :func:`read_image`: uint8 tensor [N, 3, height, width], in the given order.
+
+    ``white`` is the white of grey levels of more than 8 bit that images of their kind have had (:func:`white_of`), so that a dark one
+    alone stays dark; if one of these is brighter, its own white is taken.
 
     Told in one line each: files of several pictures, a depth that is not the file's own, upright and lying images together.
     """
-    images, seen = read_set(paths, size)
-    tell(told(seen))
+    images, seen = read_set(paths, size, white)
+    tell(told(seen, white))
     return images
 
 
@@ -202,12 +197,12 @@ class Seen(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_set(paths: Sequence[PathLike], size: int) -> tuple[torch.Tensor, list[Seen]]:
+def read_set(paths: Sequence[PathLike], size: Size, white: int | None = None) -> tuple[torch.Tensor, list[Seen]]:
     """As :func:`load_images`, with what was seen in each file, and nothing told."""
-    size = check_size(size)
-    images = torch.empty((len(paths), 3, size, size), dtype=torch.uint8)
+    size = checked_size(size)
+    images = torch.empty((len(paths), 3, *sides(size)), dtype=torch.uint8)
 
-    def read(index: int, white: int | None = None) -> Seen:
+    def read(index: int, white: int | None = white) -> Seen:
         photograph = read_photograph(paths[index], white)
         images[index] = to_tensor(resize_picture(photograph.picture, size))
         return Seen(Path(paths[index]), photograph.picture.size, photograph.white, photograph.turned, photograph.notes)
@@ -219,17 +214,35 @@ def read_set(paths: Sequence[PathLike], size: int) -> tuple[torch.Tensor, list[S
     return images, seen
 
 
-def told(seen: Sequence[Seen]) -> list[Note]:
-    """What there is to say about images of one set: of each file, the depth of its grey levels, and shapes that do not match."""
+def white_of(paths: Iterable[PathLike]) -> int | None:
+    """White of the images of more than 8 bit among some, one for all of them; None if there are none. What cannot be read is left out."""
+    found = []
+    for path in paths:
+        with suppress(Exception):  # whatever Pillow raises: reading the file itself will tell
+            with Image.open(path) as picture:
+                deep = picture.mode.startswith(("I", "F"))
+            found += [read_photograph(path).white or 0] if deep else []
+    return max(found, default=None)
+
+
+def told(seen: Sequence[Seen], known: int | None = None) -> list[Note]:
+    """What there is to say about images of one set: of each file, the depth of its grey levels, and shapes that do not match.
+
+    Args:
+        known: the white that images of their kind have had.
+    """
     notes = [Note(one.path, why) for one in seen for why in one.notes]
     white = max((one.white or 0 for one in seen), default=0)
-    if white in (DEPTHS[8], DEPTHS[12]):
-        why = f"grey levels of more than 8 bit, none above {white}, so {white} is taken for white"
+    if known and white > known:
+        why = f"brighter than all that the model knows: {white} is taken for white, not {known}; fit it to images like this one as well"
+        notes += [Note(one.path, why) for one in seen if one.white]
+    elif not known and white in (DEPTHS[8], DEPTHS[12]):
+        why = f"grey levels of more than 8 bit, none above {white}, so {white} is taken for white; if that is wrong, add a bright image"
         notes += [Note(one.path, why) for one in seen if one.white]
     if seen:
         ratios = [math.log(width / height) for width, height in (one.size for one in seen)]
         usual = sorted(ratios)[(len(ratios) - 1) // 2]
         width, height = seen[ratios.index(usual)].size
-        why = f"of another shape than most of the set ({width} x {height}); all are squeezed to one square, so take or cut them alike"
+        why = f"of another shape than most of the set ({width} x {height}); all are squeezed to one shape, so take or cut them alike"
         notes += [Note(one.path, why) for one, ratio in zip(seen, ratios) if abs(ratio - usual) > SHAPE]
     return notes

@@ -25,8 +25,9 @@ from PIL import Image
 from scipy import ndimage
 
 from ..errors import DFRError
+from ..settings import Size, checked_size, sides
 from .decode import PathLike, decode
-from .images import check_size, deep_values, has_transparency, to_rgba
+from .images import deep_values, has_transparency, to_rgba
 from .listing import image_files
 from .notes import Note, tell
 
@@ -207,11 +208,11 @@ def _without_faint(values: np.ndarray) -> np.ndarray:
     return (pieces > 0) & (brightest > max(top / 6, white / 64)) & (values > brightest / 2)
 
 
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A mask [H, W] as [size, size]: nearest neighbour, of each new pixel the old one under its centre.
+def resize_mask(mask: np.ndarray, size: Size) -> np.ndarray:
+    """A mask [H, W] at another size: bool [height, width]; nearest neighbour, of each new pixel the old one under its centre.
 
     The paper gives only the size (IV-A4). Computed in integers, so that no rounding decides ties.
     """
-    size = check_size(size)
-    rows, columns = (((2 * np.arange(size) + 1) * side) // (2 * size) for side in mask.shape)
+    new = sides(checked_size(size))
+    rows, columns = (((2 * np.arange(n) + 1) * side) // (2 * n) for n, side in zip(new, mask.shape))
     return mask[np.ix_(rows, columns)]

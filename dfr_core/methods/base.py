@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from torch import Tensor, nn
 
 from .. import __version__, scoring
 from ..data import fingerprint
-from ..data.arrays import as_images, as_labelled
+from ..data.arrays import as_images, white_among
 from ..device import pick_device
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
-from ..metrics import evaluation
 from ..settings import current_edition_name
+from .measured import measured
 from .verdict import Verdict
 
 FORMAT = "dfr-model"
@@ -54,6 +53,7 @@ class Detector(ABC):
         verdict_: the highest score of each normal image, which the verdict on an image is taken from.
         loss_curve_: float32 [steps]; empty for a method that does not train step by step.
         data_fingerprint_: of the training images.
+        white_: the value that became 255 in those of more than 8 bit (files only); None if there were none.
         weights_fingerprint_: of a backbone that it needs and the model file does not hold; else empty.
 
     Raises:
@@ -74,7 +74,7 @@ class Detector(ABC):
         self.progress = progress
         self._model: nn.Module | None = None
         self.normal_tail_: Tensor | None = None
-        self.verdict_ = Verdict()
+        self.verdict_, self.white_ = Verdict(), None
         self.loss_curve_ = np.zeros(0, np.float32)
         self.weights_fingerprint_ = ""
 
@@ -141,6 +141,7 @@ class Detector(ABC):
         Raises:
             DFRError: images that cannot be used, or settings this machine cannot follow.
         """
+        self.white_ = white_among(images)
         images = as_images(images, self.settings.image_size)
         data = fingerprint(images)
         with self._all_or_nothing():  # uint8 is 192 KiB an image, so they stay on the device
@@ -161,7 +162,6 @@ class Detector(ABC):
         self._keep_tail(normal)
         self.verdict_ = Verdict.of(normal, images)
 
-    @torch.inference_mode()
     def calibrate(self, images: Any) -> Detector:
         """Take the thresholds (III-D) from other normal images than those trained on.
 
@@ -176,7 +176,7 @@ class Detector(ABC):
             DFRError: not fitted, images that cannot be used, or none that is new.
         """
         self._fitted()
-        maps = self.anomaly_tensor(self.verdict_.unseen(as_images(images, self.settings.image_size)))
+        maps = self.anomaly_tensor(self.verdict_.unseen(as_images(images, self.settings.image_size, self.white_)))
         self._keep_tail(maps)
         self.verdict_.kept = scoring.image_score(maps).float().cpu()
         return self
@@ -206,7 +206,7 @@ class Detector(ABC):
         Raises:
             DFRError: the detector is not fitted, or images that cannot be used.
         """
-        return self.anomaly_tensor(as_images(images, self.settings.image_size)).cpu().numpy()
+        return self.anomaly_tensor(as_images(images, self.settings.image_size, self.white_)).cpu().numpy()
 
     @torch.inference_mode()
     def anomaly_tensor(self, images: Tensor) -> Tensor:
@@ -250,18 +250,15 @@ class Detector(ABC):
             data: a data.Category, or ``(images, masks)`` with masks bool [N, h, w].
 
         Returns:
-            What :func:`dfr_core.metrics.evaluation` gives; and seconds and fps, of the mapping alone.
+            What :func:`dfr_core.metrics.evaluation` gives; and seconds and fps, of the mapping alone. Where good test images are
+            known, but some defects have no mask, what is over pixels is None, and that is told.
 
         Raises:
-            DFRError: not fitted, images or masks that cannot be used, or no anomalous pixel.
+            DFRError: not fitted, images or masks that cannot be used, or nothing anomalous.
         """
-        images, masks = as_labelled(data, self.settings.image_size)
-        started = time.perf_counter()
-        maps = self.anomaly_tensor(images)
-        if maps.is_cuda:  # the GPU computes on its own; without this only the launching would be timed
-            torch.cuda.synchronize(maps.device)
-        seconds = time.perf_counter() - started
-        return evaluation(maps, masks.to(maps.device)) | {"seconds": round(seconds, 4), "fps": round(len(images) / seconds, 2)}
+        self._fitted()
+        found = measured(self, data)
+        return found.metrics | found.speed
 
     def _fitted(self, here: bool = False) -> None:
         if self._model is None:
@@ -290,6 +287,7 @@ class Detector(ABC):
             "thresholds": json.dumps({fpr: self.threshold(fpr) for fpr in (0, 0.005)}),
             "data_fingerprint": self.data_fingerprint_,
             "weights_fingerprint": self.weights_fingerprint_,
+            "white": json.dumps(self.white_),
             "versions": json.dumps(versions()),
         }
         save_tensors(path, tensors, about | self._about())
@@ -329,6 +327,7 @@ class Detector(ABC):
             self = cls(settings, device=device, progress=progress)
             self.n_normal_pixels_ = int(about["n_normal_pixels"])
             self.data_fingerprint_, self.weights_fingerprint_ = about["data_fingerprint"], about["weights_fingerprint"]
+            self.white_ = json.loads(about.get("white", "null"))  # files of earlier times do not say it
             self.normal_tail_, self.loss_curve_ = tensors["normal_tail"], tensors["loss_curve"].numpy()
             self.verdict_ = Verdict.read(tensors)
             state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}

@@ -48,7 +48,8 @@ def report(detector: Detector, data: Category, fpr: float, name: str) -> Report:
     size = detector.settings.image_size
     if not data.test:
         raise DFRError(data.name, "has no test images to report on", "add a 'test' folder")
-    images, truth = (data.load_test_images(size), None) if data.without_mask else data.load_test(size)
+    white = detector.white_
+    images, truth = (data.load_test_images(size, white), None) if data.without_mask else data.load_test(size, white)
     maps = detector.anomaly_tensor(images).cpu().numpy()
     masks = truth.numpy() if truth is not None and truth.any() else None
     threshold, highest = detector.threshold(fpr), detector.verdict_threshold()

@@ -13,6 +13,7 @@ import torch
 from ...device import arithmetic, cores, load_average, pick_device
 from ...methods.dfr import DFR
 from ...methods.whole import Whole
+from ...settings import sides
 
 if TYPE_CHECKING:
     from ..laboratory import Laboratory
@@ -33,7 +34,7 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
         c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
         detector = DFR(settings, device=lab.device, progress=False)
         detector.adopt(Whole(c_o, c_d, settings))
-        image = torch.zeros(1, 3, settings.image_size, settings.image_size, dtype=torch.uint8)
+        image = torch.zeros(1, 3, *sides(settings.image_size), dtype=torch.uint8)
         times = []
         with arithmetic(settings.precision, pick_device(lab.device)):
             for _ in range(13):
