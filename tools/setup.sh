@@ -12,7 +12,7 @@
 set -eu
 venv=$1
 torch=$2
-project='.[notebooks,test]'
+project='.[notebooks,export,test]'
 start=$(date +%s)
 cd "$(dirname "$0")/.."
 here=$(pwd -P)

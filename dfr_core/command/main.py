@@ -19,7 +19,9 @@ from .. import __version__
 from ..errors import DFRError, Setting
 
 #: The commands in the order of the help. Each is a module here with WORDS, EPILOG, add_arguments(parser) and main(args) -> exit code.
-COMMANDS = ("fit", "score", "watch", "evaluate", "report", "info", "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil")
+COMMANDS = (
+    "fit", "score", "watch", "evaluate", "report", "export", "info", "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil",
+)  # fmt: skip
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 #: What the core calls otherwise than the command line.
 ALIASES = {"n_train": "train", "n_good": "good", "n_defect": "defect"}
