@@ -75,10 +75,13 @@ def student_copy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return copy
 
 
-def run(notebook: nbformat.NotebookNode, folder: Path = HERE) -> tuple[float, int]:
-    """Run a notebook in place, in the quick edition; seconds, and the kernel's peak memory in MiB (0 if unknown)."""
+def run(notebook: nbformat.NotebookNode, folder: Path = HERE, **variables: str) -> tuple[float, int]:
+    """Run a notebook in place, in the quick edition; seconds, and the kernel's peak memory in MiB (0 if unknown).
+
+    ``variables`` are more environment variables of the kernel.
+    """
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    environment = {**os.environ, "DFR_EDITION": "quick", "DFR_STRICT": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "DFR_EDITION": "quick", "DFR_STRICT": "1", "OMP_NUM_THREADS": "1", **variables}
     started = time.perf_counter()
     with client.setup_kernel(env=environment):
         for index, cell in enumerate(notebook.cells):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
+from rendering import PageExporter
 
 from dfr_core.files import write_text
 
@@ -32,19 +33,9 @@ WRAP = "<style>.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere }
 _REMOTE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["'](?:https?:)?//[^"']+["']|@import|url\(["']?https?:""")
 
 
-#: nbconvert's own template leaves out what a picture's metadata says to those who do not see it.
-TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
-{%- block data_png -%}
-<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
-<img alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}" src="data:image/png;base64,{{ output.data['image/png'] }}">
-</div>
-{%- endblock data_png -%}
-"""
-
-
 def exporter() -> HTMLExporter:
-    """nbconvert's HTML exporter, with nothing loaded from elsewhere (the course writes its equations in Unicode)."""
-    made = HTMLExporter(template_name="lab", raw_template=TEMPLATE)
+    """nbconvert's HTML exporter, with nothing loaded from elsewhere."""
+    made = PageExporter()
     made.mathjax_url = made.require_js_url = made.mermaid_js_url = made.jquery_url = made.widget_renderer_url = ""
     made.embed_images = True
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 import subprocess
@@ -91,10 +92,22 @@ def test_nothing_saved_changes_from_run_to_run(name):
         assert set(cell.metadata) <= {"tags"}
     for cell in code_cells(notebook):
         for output in cell.outputs:
-            assert set(output.get("data", {})) <= {"text/plain", "image/png"}
+            assert set(output.get("data", {})) <= {"text/plain", "text/html", "image/png"}
+            assert set(output.get("metadata", {})) <= {"image/png"}
     text = (NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
     assert len(text.encode()) < MAX_BYTES
     assert str(ROOT) not in text and str(Path.home()) not in text, "a folder of the machine it was run on"
+
+
+@each
+def test_figures_are_shown_with_what_is_said_of_them(name):
+    for cell in code_cells(source(name)):
+        assert "plt.show(" not in cell.source, "picture(alt) takes its place"
+    for cell in code_cells(saved(name)):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                assert re.fullmatch(r"\S[^\n]{10,}\.", alt), f"{cell.id}: a picture without a sentence that says what is seen: {alt!r}"
 
 
 def test_a_solution_is_taken_out_whole():
@@ -145,20 +158,66 @@ def wrong(cell_source):
     return build._SOLUTION.sub(replacement, cell_source)
 
 
+PASTED = re.compile(r"^Exercise \S+ takes: .*$", re.MULTILINE)
+
+
+def pairs(exercises, checks):
+    """(code of an exercise, code of its check), in order; they may be one cell."""
+    assert len(exercises) == len(checks)
+    return zip(exercises, checks)
+
+
+def try_pasting(exercise, check):
+    """Code that gives every expression of the check's cell as the answer, and prints those that are judged right."""
+    tree = ast.parse(build._SOLUTION.sub("", check))
+    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check"]
+    call.keywords = [k for k in call.keywords if k.arg != "draw"]
+    answer = call.args[1].id
+    found = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.expr) and not isinstance(node, ast.Starred | ast.Lambda)}
+    (head, *_) = re.findall(rf"^def {answer}\(.*\):$", exercise, re.MULTILINE) or [f"{answer} ="]
+    texts = [f"{head} return {e}" if head.startswith("def") else f"{head} {e}" for e in sorted(found - {answer, ast.unparse(call)})]
+    return f"""
+import contextlib, io
+for _text in {texts!r}:
+    _scope, _said = dict(globals()), io.StringIO()
+    with contextlib.redirect_stdout(_said), contextlib.suppress(Exception):
+        exec(_text, _scope)
+        exec({ast.unparse(call)!r}, _scope)
+    if ": right" in _said.getvalue():
+        print("Exercise", {call.args[0].value!r}, "takes:", _text)
+"""
+
+
+def test_an_expression_that_passes_when_pasted_is_seen():
+    exercise = "def double(x):\n    # BEGIN SOLUTION\n    return 2 * x\n    # END SOLUTION"
+    for test, passes in (("lambda f: f(x) == x + x", 1), ("lambda f: [f(k) for k in (1, 2)] == [2, 4]", 0)):
+        code = try_pasting(exercise, f"x = 3\ncheck('9.1', double, {test}, 'hint', probe=(x,))")
+        said = subprocess.run(
+            [sys.executable, "-c", f"from dfr_core.course import check\nx = 3\ndef double(x): return 2 * x\n{code}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert len(PASTED.findall(said)) == passes, said
+
+
 @each
 def test_right_solutions_are_right_and_wrong_ones_are_not(name):
     notebook = source(name)
     exercises = [cell.source for cell in code_cells(notebook) if "# BEGIN SOLUTION" in cell.source]
     checks = [cell.source for cell in code_cells(notebook) if re.search(r"^check\(", cell.source, re.MULTILINE)]
     n = len(notebook.cells)
+    notebook.cells += [nbformat.v4.new_code_cell(try_pasting(e, c), id=f"pasted-{k}") for k, (e, c) in enumerate(pairs(exercises, checks))]
+    m = len(notebook.cells)
     for number, text in enumerate([wrong(text) for text in exercises] + [text for text in checks if text not in exercises]):
         notebook.cells.append(nbformat.v4.new_code_cell(text, id=f"wrong-{number}"))
     build.run(notebook)
     right = judgements(code_cells(nbformat.v4.new_notebook(cells=notebook.cells[:n])))
     assert right == dict.fromkeys(judgements(code_cells(saved(name))), "right")
-    found = judgements(code_cells(nbformat.v4.new_notebook(cells=notebook.cells[n:])))
+    found = judgements(code_cells(nbformat.v4.new_notebook(cells=notebook.cells[m:])))
     assert set(found) == set(right)
-    assert all(text.startswith("not yet") and "Hint: " in text for text in found.values()), found
+    assert all(text.startswith("not yet") for text in found.values()), found
+    assert not PASTED.findall(printed(code_cells(notebook))), "an expression of the check cell passes as the answer"
 
 
 @each
@@ -278,7 +337,8 @@ def test_the_gallery_opens_offline_and_its_pages_link_to_each_other(tmp_path):
     loaded = re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=["']([^"']*)|url\(["']?([^"')]*)|import\(?["' ]+([^"')]*)""", page)
     assert not [target for found in loaded for target in found if re.match(r"(https?:)?//", target)]
     assert f'href="{NAMES[1]}.html"' in page and ".ipynb" not in page
-    assert page.count("<img alt") >= 3 and page.count("data:image/png;base64,") >= 3, "the pictures are in the page"
+    alts = re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,', page)
+    assert len(alts) >= 3 and all(alts), "the pictures are in the page, with what is said of them"
     with pytest.raises(ValueError, match="would load"):
         remote = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('<img src="https://example.org/a.png">')])
         nbformat.write(remote, tmp_path / "remote.ipynb")

@@ -133,14 +133,15 @@ class Quiz:
 
     def add(self, question: str, choices: Sequence[str], right: int, why: str) -> None:
         """One more question."""
-        title, said = f"Question {len(self.questions) + 1}", ipywidgets.HTML()
+        k, said = len(self.questions), ipywidgets.HTML()
+        title = f"Question {k + 1}"
         _one_of(title, choices, right)
-        asked = Question(title, f"{len(self.questions) + 1}. {question}", choices, said)
+        asked = Question(title, f"{k + 1}. {question}", choices, said)
         self.questions.append(asked)
         self.right.append(right)
         self.why.append(why)
         self.said.append(said)
-        asked.buttons.observe(lambda change, k=len(self.questions) - 1: self.judge(k, change["new"]), names="index")
+        asked.buttons.observe(lambda change: self.judge(k, change["new"]), names="index")
 
     def judge(self, k: int, index: int) -> None:
         """Say below question ``k`` whether a choice is right."""
