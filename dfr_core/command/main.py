@@ -20,7 +20,8 @@ from ..errors import DFRError, Setting
 
 #: The commands in the order of the help. Each is a module here with WORDS, EPILOG, add_arguments(parser) and main(args) -> exit code.
 COMMANDS = (
-    "fit", "score", "watch", "evaluate", "report", "export", "info", "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil",
+    "fit", "score", "watch", "evaluate", "report", "export", "info",
+    "make-data", "fetch-data", "statistics", "reproduce", "bench", "distil",
 )  # fmt: skip
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 #: What the core calls otherwise than the command line.
