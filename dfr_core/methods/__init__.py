@@ -44,7 +44,7 @@ def load_detector(path: str | Path, **options: Any) -> Detector:
         DFRError: a method that is not here, or as :meth:`dfr_core.methods.base.Detector.load`.
     """
     from ..files import load_tensors
-    from .base import method_of
+    from .model_file import method_of
 
     try:
         kind = method(method_of(load_tensors(path)[1]))
