@@ -153,7 +153,7 @@ def test_compactness_by_hand():
 
 @pytest.mark.parametrize(("patch", "layer"), [(17, 4), (33, 6), (65, 9)])
 def test_a_vgg_is_asked_at_the_middle_of_a_patch(patch, layer):
-    """A change of one pixel is felt by the unit whose patch has it in the middle, and there most."""
+    """A change in the middle of a patch is felt most by its unit, or as well as by a neighbour (17 pixels have no unit in the middle)."""
     known = knowledge(replace(TINY_ST, padding="zeros", teacher_units=5), patch, CPU)
     assert known.layer == layer_that_sees("vgg19", patch) == layer
     for parameter in known.network.parameters():
@@ -163,7 +163,7 @@ def test_a_vgg_is_asked_at_the_middle_of_a_patch(patch, layer):
     changed = crops.clone()
     changed[..., middle - 1 : middle + 1, middle - 1 : middle + 1] = 255
     felt = (known.said(changed) - known.said(crops)).abs().sum(1)[0]
-    assert felt.shape == (5, 5) and int(felt.argmax()) == 12
+    assert felt.shape == (5, 5) and felt[2, 2] > 0.9 * felt.max() and felt[2, 2] > 2 * felt[0, 4]
 
 
 def test_a_resnet_is_asked_patch_by_patch():
@@ -177,23 +177,25 @@ def test_a_resnet_is_asked_patch_by_patch():
 
 def test_a_teacher_learns_what_the_network_says():
     """The knowledge that is left unexplained falls, the descriptors become less correlated."""
-    s = replace(TINY_ST, scale=0.1, dimension=8, teacher_steps=150, teacher_batch=8, teacher_rate=5e-3, n_pictures=8, width=0.05)
-    s = replace(s, metric=0.0)
+    changes = {"scale": 0.1, "dimension": 8, "teacher_batch": 8, "teacher_rate": 5e-3, "n_pictures": 8, "width": 0.05}
+    s = replace(TINY_ST, teacher_steps=150, metric=0.0, compactness=0.0, **changes)
     known = knowledge(s, 33, CPU)
     source = Crops(dead_leaves(8, 96, 1), known.side, shift=8)
     rows = source.rows(torch.arange(8), torch.arange(0, 800, 100)[:, None])
     known.standardise(rows[:, 0])
-    generator = torch.Generator().manual_seed(0)
-    before = Lesson(network(33, scale=0.1, dimension=8), known, (1, 0, 0), 0, generator)
-    after = Lesson(teacher_of(s, 33, CPU, False), known, (1, 0, 0), 0, generator)
     said = known(rows[:, 0]).permute(0, 2, 3, 1).flatten(0, 2)
 
-    def unexplained(lesson):
-        d = torch.cat([lesson.describe(rows[:, 0]), torch.ones(len(said), 1)], 1).detach()
+    def descriptors(teacher):
+        return Lesson(teacher, known, (1, 0, 0), 0, torch.Generator()).describe(rows[:, 0]).detach()
+
+    def unexplained(d):
+        d = torch.cat([d, torch.ones(len(said), 1)], 1)
         return float((d @ torch.linalg.lstsq(d, said).solution - said).square().mean())
 
+    before, after = descriptors(network(33, scale=0.1, dimension=8)), descriptors(teacher_of(s, 33, CPU, False))
     assert unexplained(after) < 0.9 * unexplained(before)
-    assert compactness_loss(after.describe(rows[:, 0])) < compactness_loss(before.describe(rows[:, 0]))
+    compact = descriptors(teacher_of(replace(s, compactness=3.0), 33, CPU, False))
+    assert compactness_loss(compact) < 0.8 * compactness_loss(after)
 
 
 def test_positives_are_moved_noisier_and_now_and_then_grey():

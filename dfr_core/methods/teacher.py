@@ -1,7 +1,7 @@
 """The teachers of ST: patch networks that have learnt what a pre-trained network says about patches (arXiv 1911.02357, Section 3.1).
 
-With T(p) the teacher's descriptor of a patch p, d numbers, P(p) the pre-trained network's, c numbers, each with mean 0, all with spread 1, and
-D a linear decoder d -> c:
+With T(p) the teacher's descriptor of a patch p, d numbers, P(p) the pre-trained network's, c numbers, each with mean 0 and all with
+spread 1, and D a linear decoder d -> c:
 
     knowledge    L_k = mean over patches and channels of (D(T(p)) - P(p))^2
     metric       L_m = mean over patches of max(0, 1 + |T(p) - T(p+)|^2 - min(|T(p) - T(p-)|^2, |T(p+) - T(p-)|^2))
