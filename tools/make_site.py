@@ -23,7 +23,7 @@ import gallery  # noqa: E402
 from rendering import with_mathml  # noqa: E402
 from site_check import problems  # noqa: E402
 
-PAGES = ROOT / "build" / "pages"
+PAGES = ROOT / ".pages"
 #: Documents -> where they lie in the site; the order is that of the menu.
 DOCUMENTS = {
     "README.md": "index.md",
@@ -46,7 +46,9 @@ API += ("regions", "tiles", "literal", "plotting", "errors", "files", "device", 
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _EXTRA = """
 a { color: #00528a; text-decoration: underline } .navbar a { text-decoration: none } code { color: #1a1a1a; overflow-wrap: anywhere }
-img { max-width: 100% } table { display: block; overflow-x: auto } .headerlink { opacity: 0.01 } .headerlink:focus, :hover > .headerlink { opacity: 1 }
+.bs-sidebar .nav > li > a, .bs-sidebar a.nav-link { color: #00528a }
+img { max-width: 100% } table { display: block; overflow-x: auto } .headerlink { opacity: 0.01 }
+.headerlink:focus, :hover > .headerlink { opacity: 1 }
 math[display="block"] { margin: 1em 0 } .doc-label { font-size: 0.7em } .footer, footer { color: #4d4d4d }
 """
 
@@ -127,7 +129,8 @@ def solutions() -> str:
             elif "# BEGIN SOLUTION" in cell.source:
                 code = re.sub(r"^[ \t]*# (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.MULTILINE)
                 code = re.split(r"^check\(", code, flags=re.MULTILINE)[0].rstrip()
-                lines += ["", f'<details markdown="1"><summary>{with_mathml(title)}</summary>', "", "```python", code, "```", "", "</details>"]
+                fold = f'<details markdown="1"><summary>{with_mathml(title)}</summary>'
+                lines += ["", fold, "", "```python", code, "```", "", "</details>"]
         lines.append("")
     return "\n".join(lines)
 
