@@ -19,6 +19,8 @@ METHODS: dict[str, str] = {
     "DFR": "dfr_core.methods.dfr:DFR",
     "AE-l2": "dfr_core.methods.ae:AEL2",
     "AE-ssim": "dfr_core.methods.ae:AESSIM",
+    "AnoGAN": "dfr_core.methods.anogan:AnoGAN",
+    "VAE-grad": "dfr_core.methods.vae_grad:VAEGrad",
 }
 
 
