@@ -25,8 +25,10 @@ from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
 from dfr_core.methods.ae import AEL2Settings, AESSIMSettings
+from dfr_core.methods.anogan import AnoGANSettings
 from dfr_core.methods.cnn_fd import CNNFDSettings
 from dfr_core.methods.train import Checkpoint
+from dfr_core.methods.vae_grad import VAEGradSettings
 from dfr_core.methods.verdict import Verdict
 from dfr_core.settings import released
 
@@ -98,6 +100,8 @@ TRIED = {
     "AE-ssim": {"patches, smaller": AESSIMSettings(**PIXELS | {"zoom": 2, "patch": 16, "stride": 8})},
     "ST-p65": {"one scale": TINY_ST},
     "ST-m": {"three scales": TINY_STM},
+    "AnoGAN": {"patches": AnoGANSettings(**PIXELS | {"search_steps": 4, "search_rate": 0.1, "candidates": 4})},
+    "VAE-grad": {"patches": VAEGradSettings(**PIXELS | {"iterations": 4})},
     MeanColour.name: {"toy": ToySettings()},
 }
 CASES = [pytest.param((name, settings), id=f"{name}, {case}") for name, cases in TRIED.items() for case, settings in cases.items()]
