@@ -72,7 +72,7 @@ def test_the_glossary_names_what_is_in_the_code():
         for name in names:
             first, _, rest = name.partition(".")
             if first in known:
-                found = rest in vars(known[first]) or rest in getattr(known[first], "__dataclass_fields__", {}) or rest.endswith("_")
+                found = hasattr(known[first], rest) or rest in getattr(known[first], "__dataclass_fields__", {}) or rest.endswith("_")
                 assert found, name
             else:
                 path, _, last = name.rpartition(".")
