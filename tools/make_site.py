@@ -34,6 +34,7 @@ DOCUMENTS = {
     "docs/choices.md": "choices.md",
     "docs/distilled.md": "distilled.md",
     "docs/handed_over.md": "handed_over.md",
+    "docs/export.md": "export.md",
     "docs/benchmark_notes.md": "benchmark_notes.md",
     "benchmarks/bench.md": "benchmarks/bench.md",
     "benchmarks/accuracy.md": "benchmarks/accuracy.md",
@@ -152,6 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
     if made.returncode:
         return made.returncode
     (options.out / "404.html").unlink()  # its links begin at the root of a server
+    for page in options.out.rglob("*.html"):  # what scrolls can be reached with the keyboard
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', text), encoding="utf-8")
     found = problems(options.out)
     print(*found, sep="\n", file=sys.stderr)
     print(f"{len(list(options.out.rglob('*.html')))} pages, {len(found)} dead links: open {options.out / 'index.html'}")
