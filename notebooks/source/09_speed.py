@@ -282,8 +282,8 @@ stages.build()
 
 # %%
 literal_way, lean_way = (stages.stages("1:12", 200, lean=lean) for lean in (False, True))
-seen = "alignment stands out", "all bars are short"
-for way, title, seen in zip((literal_way, lean_way), ("to the letter", "lean"), seen):
+short = ("to the letter", "alignment stands out"), ("lean", "all bars are short")
+for way, (title, seen) in zip((literal_way, lean_way), short):
     show(
         stages.draw(way, 130, 950),  # the ends of both scales: the same for both pictures
         titles=(title,),
