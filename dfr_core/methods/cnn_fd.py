@@ -9,7 +9,6 @@ As the paper and the MVTec AD paper (Bergmann et al., CVPR 2019), which gave it 
 
 Every fourth pixel has a patch, h_o x w_o of them; scores between their middles are interpolated, as in III-D of DFR.
 
->>> from dfr_core.methods import method
 >>> words = Dictionary(torch.zeros(2), torch.eye(2), torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
 >>> words.scores(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]), 1)
 tensor([0., 0., 1.])
