@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings as hypothesis_settings
 
 from dfr_core.files import load_tensors, save_tensors
-from dfr_core.settings import Settings
+from dfr_core.settings import Settings, Size, sides
 
 torch.set_num_threads(1)  # the tensors here are tiny, and sums in one order give one result
 hypothesis_settings.register_profile("dfr", deadline=None, derandomize=True)  # the same cases in every run
@@ -30,12 +30,12 @@ TINY = Settings(
 )
 
 
-def make_images(n: int, side: int = 64, seed: int = 0) -> torch.Tensor:
-    """Smooth random textures, uint8 [n, 3, side, side]."""
-    random = np.random.default_rng(seed)
-    coarse = torch.from_numpy(random.normal(size=(n, 3, max(2, side // 4), max(2, side // 4))).astype(np.float32))
-    fine = torch.from_numpy(random.normal(size=(n, 3, side, side)).astype(np.float32))
-    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
+def make_images(n: int, side: Size = 64, seed: int = 0) -> torch.Tensor:
+    """Smooth random textures, uint8 [n, 3, height, width]."""
+    random, shape = np.random.default_rng(seed), sides(side)
+    coarse = torch.from_numpy(random.normal(size=(n, 3, *(max(2, each // 4) for each in shape))).astype(np.float32))
+    fine = torch.from_numpy(random.normal(size=(n, 3, *shape)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, size=shape, mode="bilinear")
     return (128 + 40 * smooth + 8 * fine).clamp(0, 255).to(torch.uint8)
 
 

@@ -31,6 +31,7 @@ CASES = {
     "nothing divides": replace(
         TINY, image_size=61, layers="1:5", kernel=11, stride=4, map_interpolation="bilinear-aligned", score="squared"
     ),
+    "wide": replace(TINY, image_size=(64, 96), layers="1:5"),
     "one place": replace(TINY, layers="3", kernel=64, stride=64, positions=None),
 }
 

@@ -9,13 +9,14 @@ import pickle
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from dfr_core.errors import DFRError
-from dfr_core.files import load_tensors, replacing, save_tensors, sha256, write_text
+from dfr_core.files import load_tensors, replacing, replacing_all, save_tensors, sha256, write_text
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -52,6 +53,28 @@ def test_permissions_follow_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are others on Windows")
+def test_threads_that_write_leave_the_umask_alone(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda k: write_text(tmp_path / f"{k}", "x"), range(400)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+def test_a_set_is_marked_by_its_last_file(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for words in ("old", "new"):
+        with replacing_all(paths) as temporaries:
+            for temporary in temporaries:
+                temporary.write_text(words)
+                assert [path.exists() for path in paths] == [words == "new"] * 3, "untouched until all are whole"
+    assert [path.read_text() for path in paths] == ["new"] * 3 and len(list(tmp_path.iterdir())) == 3
 
 
 def test_places_that_cannot_be_written(tmp_path):

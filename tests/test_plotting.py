@@ -7,7 +7,10 @@ import io
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
 from dfr_core import plotting
 
@@ -44,6 +47,13 @@ def test_outline_surrounds_the_mask():
     assert drawn.sum() == 12 and not (drawn & mask).any() and not image.any()
     assert (plotting.outline(image, mask, width=2) != 0).any(-1).sum() > 12
     assert not plotting.outline(image, np.zeros((7, 7))).any()
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5), st.sampled_from([0.0, 0.01, 0.3, 1.0]), st.integers(0, 9))
+def test_an_outline_is_what_dilation_adds(height, width, line, share, seed):
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    drawn = (plotting.outline(np.zeros((height, width, 3), np.uint8), mask, width=line) != 0).any(-1)
+    assert np.array_equal(drawn, ndimage.binary_dilation(mask, iterations=line) & ~mask)
 
 
 def test_to_image_takes_both_layouts():

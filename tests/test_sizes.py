@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import TINY
 from PIL import Image
-from test_methods import MeanColour, ToySettings
+from test_methods import TRIED, MeanColour, ToySettings
 
-from dfr_core import DFR, DFRError, Settings, load_detector, paper
+from dfr_core import DFR, DFRError, Settings, load_detector, method, paper
 from dfr_core.backbones.architecture import architecture
 from dfr_core.command import main
 from dfr_core.command.main import parser
@@ -22,6 +22,7 @@ from dfr_core.data import Category, Sample, load_images, load_photographs, read_
 from dfr_core.data.masks import read_mask, resize_mask
 from dfr_core.files import load_tensors
 from dfr_core.literal import hierarchical_features, regional_features
+from dfr_core.methods import METHODS
 from dfr_core.metrics import border_distance, border_profile
 from dfr_core.settings import MethodSettings, checked_size, sides, size_in_words
 
@@ -182,6 +183,35 @@ def test_the_map_has_its_peak_where_the_spot_is(case, size, spot):
     assert detector.segment(image)[0][marked].mean() > 0.9
     report = detector.evaluate((torch.cat([image, normal_images(size, 6)[5:]]), np.stack([marked, np.zeros(size)])))
     assert report["roc_auc"] > 0.95 and report["image_roc_auc"] == 1
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """What a method keeps for others to come, such as a teacher."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DFR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@both
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "DFR"])
+def test_every_method_takes_such_images(name, size, own_cache):
+    """Trained for a moment, a method need not be right about the spot, but a spot changes its map most where it is."""
+    for settings in TRIED[name].values():
+        settings = type(settings).from_dict(json.loads(replace(settings, image_size=size).to_json()))
+        assert settings.image_size == size
+        detector = method(name)(settings, device="cpu", progress=False).fit(normal_images(size))
+        image, marked = defective(size, (0.3, 0.75))
+        changed = np.abs(detector.anomaly_map(image)[0] - detector.anomaly_map(normal_images(size, 5)[4:])[0])
+        assert changed.shape == size and changed[marked].mean() > 2 * changed[~marked].mean()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_square_is_a_number_for_every_method(name):
+    kind = method(name).settings_class
+    assert kind(image_size=(128, 128)) == kind(image_size=128) and kind(image_size=[128, 192]).image_size == (128, 192)
+    with pytest.raises(DFRError, match="^image_size: "):
+        kind(image_size=(0, 128))
 
 
 @both

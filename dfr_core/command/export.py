@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ..errors import DFRError, Setting
+from ..settings import sides
 from .options import check_target
 
 WORDS = "write a model as one ONNX file, for programs without PyTorch"
@@ -43,9 +44,9 @@ def main(args: argparse.Namespace) -> int:
         difference = export(detector, out, load_tensors(args.model)[1])
     except DFRError as error:
         raise error if error.what else DFRError(args.model, error) from error
-    side = detector.settings.image_size
+    height, width = sides(detector.settings.image_size)
     print(
-        f"{out}: {out.stat().st_size / 1e6:.1f} MB, {INPUT} uint8 [N, 3, {side}, {side}] -> {' and '.join(OUTPUTS)}, "
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB, {INPUT} uint8 [N, 3, {height}, {width}] -> {' and '.join(OUTPUTS)}, "
         f"{time.perf_counter() - started:.1f} s; differs from PyTorch by at most {difference:.1e} of the score"
     )
     return 0

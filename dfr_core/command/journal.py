@@ -34,7 +34,9 @@ class Version(NamedTuple):
 
 
 class Journal:
-    """The rows in a folder of results. Rows are only ever added; the last one of a photograph counts.
+    """The rows in a folder of results. Rows are only ever added; the last one of a photograph counts, if its pictures are there.
+
+    That is looked at when the journal is opened. Later they may be moved to wherever results are kept.
 
     A row has, beside what `dfr score` says, ``place`` (of the photograph in the watched folder), ``bytes``, ``modified_ns`` and
     ``sha256`` (of its file), and ``made`` (by what model, threshold and size of pictures).
@@ -63,6 +65,8 @@ class Journal:
         for line in content.splitlines():
             with suppress(ValueError, KeyError, TypeError):  # a row cut short
                 self._take(json.loads(line))
+        pictures = {path.name for path in out.iterdir()}
+        self._rows = {place: row for place, row in self._rows.items() if Path(row[PICTURES[-1]]).name in pictures}  # put in place last
 
     def _lock(self) -> None:
         if fcntl:
@@ -76,11 +80,9 @@ class Journal:
         self._file.close()
 
     def _take(self, row: dict[str, Any]) -> None:
-        place, digest = row["place"], row["sha256"]
-        Version(int(row["bytes"]), int(row["modified_ns"]))
-        if row["made"] == self.made:
-            self._rows[place] = row
-            self._places[digest] = place
+        if row["made"] == self.made and {"bytes", "modified_ns", *PICTURES} <= row.keys():
+            self._rows[row["place"]] = row
+            self._places[row["sha256"]] = row["place"]
 
     def add(self, row: dict[str, Any], place: str, version: Version, digest: str) -> dict[str, Any]:
         """Write the row of a photograph whose pictures are in place; what was written.
@@ -99,18 +101,14 @@ class Journal:
         return row
 
     def has(self, place: str, version: Version) -> bool:
-        """Whether this version of a photograph has its row and its pictures."""
+        """Whether this version of a photograph has its result."""
         row = self._rows.get(place)
-        return row is not None and (row["bytes"], row["modified_ns"]) == version and self._whole(row)
+        return row is not None and (row["bytes"], row["modified_ns"]) == version
 
     def place_of(self, digest: str) -> str | None:
-        """The photograph with this SHA-256 that has its row and its pictures."""
-        place = self._places.get(digest)
-        row = self._rows.get(place) if place is not None else None
-        return place if row is not None and row["sha256"] == digest and self._whole(row) else None
-
-    def _whole(self, row: dict[str, Any]) -> bool:
-        return (self.path.parent / Path(row[PICTURES[-1]]).name).is_file()  # the last one to be put in place
+        """The photograph with this SHA-256 that has its result."""
+        place = self._places.get(digest, "")
+        return place if self._rows.get(place, {}).get("sha256") == digest else None
 
 
 def remove_leftovers(out: Path) -> None:

@@ -27,7 +27,8 @@ photographs that are gone before they could be scored, and those that are byte f
 copied or renamed. A photograph that changes is scored again; that it was deleted later does not matter.
 
 Ctrl-C or SIGTERM stops it: what was begun is finished and written, and the exit code is 0. Started again with the same DIR, it goes
-on: what has its result (with this model, --fpr and --size) is not scored again, also after the machine failed. DIR may lie in FOLDER.
+on: what has its row and its pictures there (by this model, --fpr and --size) is not scored again, also after it was killed. DIR may lie
+in FOLDER.
 Each photograph is taken alone, so grey levels of more than 8 bit get the white that the model was trained with.
 
 examples:
@@ -90,7 +91,7 @@ def _wait(seconds: float, stop: list[int]) -> None:
 def _stop_signals() -> Iterator[list[int]]:
     """A list that SIGINT and SIGTERM put their number into, in place of ending the process; a second one ends it as ever."""
     stop: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, _frame: object) -> None:
         stop.append(number)

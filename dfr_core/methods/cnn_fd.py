@@ -32,7 +32,7 @@ from ..device import full_precision
 from ..errors import DFRError, Setting
 from ..extract import Extractor
 from ..regional import RegionalFeatures
-from ..settings import MethodSettings, setting
+from ..settings import MethodSettings, Size, setting, sides, size_in_words
 from .descriptors import PatchByPatch
 from .on_network import OnNetwork
 
@@ -43,7 +43,7 @@ _PATCHES = 4  # name of a random stream, beside those of training and of the fea
 class CNNFDSettings(MethodSettings):
     """The choices of CNN-FD; the defaults are those of the MVTec AD paper at the image size of DFR's experiments."""
 
-    image_size: int = setting(256, "side in pixels to which images are resized (DFR, IV-A4)")
+    image_size: Size = setting(256, "side in pixels to which images are resized (DFR, IV-A4); or height x width, such as 256x512")
     backbone: str = setting("resnet18", "the frozen network: resnet18 (the source's), vgg19 or vgg16")
     weights: str = setting("imagenet", "its weights: imagenet, untrained (from seed), a file, or distilled (vgg19 only)")
     width: float = setting(1.0, "scale of a VGG's channels; 1 is the real network")
@@ -68,7 +68,8 @@ class CNNFDSettings(MethodSettings):
         self.check_choice("padding", ("zeros", "reflect"))
         self.check_choice("precision", ("fp32", "tf32", "bf16"))
         self.check_type("cut", bool, "True or False")
-        for name in ("image_size", "layer", "kernel", "stride", "patches", "clusters", "nearest"):
+        self.check_image_size()
+        for name in ("layer", "kernel", "stride", "patches", "clusters", "nearest"):
             self.check_whole(name, 1)
         self.check_seed()
         if not isinstance(self.weights, str) or not self.weights:
@@ -80,8 +81,8 @@ class CNNFDSettings(MethodSettings):
         last = N_LAYERS if self.backbone == RESNET18 else architecture(self.backbone).n_layers
         if self.layer > last:
             raise DFRError(Setting("layer"), f"{self.layer} is beyond {last}, the last of {self.backbone}")
-        if self.kernel > self.image_size:
-            raise DFRError(Setting("kernel"), (f"{self.kernel} exceeds ", Setting("image_size"), f" {self.image_size}"))
+        if self.kernel > min(sides(self.image_size)):
+            raise DFRError(Setting("kernel"), (f"{self.kernel} exceeds ", Setting("image_size"), f" {size_in_words(self.image_size)}"))
         if self.nearest > self.clusters:
             raise DFRError(Setting("nearest"), (f"{self.nearest} exceeds ", Setting("clusters"), f" {self.clusters}"))
         if self.backbone == RESNET18 and (not self.cut or self.width != 1 or self.padding != "zeros"):

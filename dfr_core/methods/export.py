@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .. import scoring
 from ..errors import DFRError
 from ..files import replacing
+from ..settings import sides
 from .base import Detector
 from .dfr import DFR
 
@@ -64,8 +65,8 @@ def export(detector: Detector, out: str | Path, about: dict[str, str]) -> float:
         raise DFRError("", f"a model of the method {detector.name}; only DFR can be exported", "score its images with `dfr score`")
     limit = detector.verdict_threshold()
     onnx, onnxruntime = _packages()
-    side = detector.settings.image_size
-    images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    shape = 2, 3, *sides(detector.settings.image_size)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = detector.anomaly_tensor(images)
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..device import full_precision
 from ..errors import DFRError, Setting
-from ..settings import MethodSettings, setting
+from ..settings import MethodSettings, Size, setting, sides
 from . import patches
 from .base import Detector
 from .train import Checkpoint, ProgressBar, descend, learning_rate, run_name, total_steps
@@ -41,7 +41,7 @@ class PixelSettings(MethodSettings):
 
     #: Edition -> what it changes.
     sizes: ClassVar[dict[str, dict[str, Any]]] = {}
-    image_size: int = setting(256, "side in pixels to which images are resized")
+    image_size: Size = setting(256, "side in pixels to which images are resized; or height x width, such as 256x512")
     zoom: int = setting(1, "images are made smaller so many times before anything else, and maps larger again in the end")
     patch: int | None = setting(128, "side in pixels of a patch, counted after zoom; none takes whole images")
     stride: int = setting(30, "pixels from one patch of a test image to the next")
@@ -57,7 +57,8 @@ class PixelSettings(MethodSettings):
     seed: int = setting(0, "seeds the network and every random draw")
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "zoom", "stride", "latent_dim", "batch_size", "patches", "epochs"):
+        self.check_image_size()
+        for name in ("zoom", "stride", "latent_dim", "batch_size", "patches", "epochs"):
             self.check_whole(name, 1)
         for name in ("patch", "steps"):
             if getattr(self, name) is not None:
@@ -93,8 +94,8 @@ class PixelSettings(MethodSettings):
 
     @property
     def side(self) -> int:
-        """Of a patch in pixels; of a whole image, up to what the network can shrink."""
-        whole = -(-self.image_size // self.zoom)
+        """Of a patch in pixels; of a whole image its longer side, up to what the network can shrink."""
+        whole = -(-max(sides(self.image_size)) // self.zoom)
         return -(-whole // SHRINKS) * SHRINKS if self.patch is None else self.patch
 
 

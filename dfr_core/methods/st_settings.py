@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..backbones.architecture import ARCHITECTURES
 from ..backbones.resnet import RESNET18
 from ..errors import DFRError, Setting
-from ..settings import MethodSettings, setting
+from ..settings import MethodSettings, Size, setting
 from .patch_network import LAYERS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class STSettings(MethodSettings):
     """What both have in common; the defaults are the source's (arXiv 1911.02357, Section 4), but for the pictures."""
 
-    image_size: int = setting(256, "side in pixels to which images are resized (Section 4)")
+    image_size: Size = setting(256, "side in pixels to which images are resized (Section 4); or height x width, such as 256x512")
     patches: str = setting("65", "sizes of the patches: 65, or several of 17, 33 and 65 with commas between them")
     backbone: str = setting("resnet18", "the network that the teachers learn from: resnet18 (the source's), vgg19 or vgg16")
     weights: str = setting("imagenet", "its weights: imagenet, untrained (from seed), a file, or distilled (vgg19 only)")
@@ -61,7 +61,8 @@ class STSettings(MethodSettings):
         self.check_choice("backbone", (RESNET18, *ARCHITECTURES))
         self.check_choice("padding", ("zeros", "reflect"))
         self.check_choice("schedule", ("constant", "onecycle"))
-        whole = ("image_size", "n_pictures", "teacher_steps", "teacher_batch", "teacher_units", "students", "batch_size", "epochs")
+        self.check_image_size()
+        whole = ("n_pictures", "teacher_steps", "teacher_batch", "teacher_units", "students", "batch_size", "epochs")
         for name in whole:
             self.check_whole(name, 1)
         for name in ("crop", "steps"):
