@@ -93,7 +93,7 @@ def show_rows(kinds, seen, images, masks, maps, found, top):
         k = kinds.index(kind)
         image = to_image(images[k].numpy())
         both = outline(outline(image, masks[k].numpy(), width=2), found[k], FOUND, 2)
-        show(both, heat(maps[k], 0, top), titles=(kind, "anomaly map"), width=4.3, alt=alt)
+        show(both, heat(maps[k], 0, top), titles=(kind, "anomaly map"), width=3.6, alt=alt)
 
 
 limit = detector.threshold(0.005)

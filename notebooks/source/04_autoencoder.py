@@ -216,7 +216,9 @@ weakest = f"the weakest pull is {float(squared.min()):.2f}"
 verdict("the squared error pulls in proportion to the error", proportional, weakest)
 
 # %% [markdown]
-# So with squares a few badly rebuilt features dominate the training; with lengths every position counts the same.
+# So with squares a few badly rebuilt features dominate the training; with lengths every position counts the same. That matters where some
+# normal places are much harder than others, as the rim of a bottle is beside its smooth ground: squares would spend the narrow code on the
+# rim first. Lengths divide its attention evenly over the image, at the price of a rim that stays less well rebuilt.
 #
 # ## Section IV-A4: training
 #
@@ -377,7 +379,8 @@ more = lengths["defective place"] / lengths["normal place"]
 verdict("at the defective place at least twice as much is left over", more > 2, f"{more:.1f} times")
 
 # %% [markdown]
-# The feature of the defective place is unlike any normal one in most of its channels. Much of it the autoencoder redraws all the same,
+# Read it downwards. At the normal place the second strip repeats the first, and the third is what is left over. The same three strips of the
+# hole have stronger colours from end to end: the feature of the defective place is unlike any normal one in most of its channels. Much of it the autoencoder redraws all the same,
 # since PCA's directions reach there, too; but what it leaves over is stronger and lies in many channels at once, while at the normal
 # place little is left but a few channels that hardly ever vary. The length of such a difference is the score (notebook 05). There it is
 # taken without the division by the spread, so the strongest channels count more than they seem to in this picture.
@@ -542,7 +545,8 @@ Image(png(latent.draw(*charts, tried[3], photograph, mask.numpy())), alt=alt)
 # grows, but a threshold is set by the normal errors and falls with them, so what matters is the ratio. The first danger is real: with one
 # channel every thread is rebuilt badly, and the defect drowns in them. Up to 64 channels more is better, and the paper's nine tenths of the
 # variance, here about 16 channels, would cost something (it does over five categories, too: [choices](../docs/choices.md)). The second danger does not show: even the widest code, trained on normal features
-# only, hardly loses.
+# only, hardly loses. Mind what was tried: one category, a short training on four images, begun at PCA's solution. A long training from a
+# random start, as in the paper, may behave otherwise; nothing here says so.
 #
 # ### Exercise 4.1 · Where are the parameters?
 #
