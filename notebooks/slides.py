@@ -110,8 +110,10 @@ h2 { font-size: 36px; line-height: 1.2; margin: 0 0 14px }
 .body { flex: 1; min-height: 0; display: flex; flex-direction: column; gap: 12px; align-items: flex-start; overflow: hidden }
 .pictures { flex: 1; width: 100%; min-height: 260px; display: grid; gap: 8px 16px; grid-auto-rows: minmax(0, 1fr);
   grid-template-columns: minmax(0, 1fr) }
-.pictures.many { grid-template-columns: repeat(2, minmax(0, 1fr)) } .pictures img { width: 100%; height: 100%; min-height: 0; object-fit: contain }
-.beside { flex-direction: row } .beside .pictures { height: 100%; min-width: 0 } .beside pre { flex: 0 0 420px } .words > pre { font-size: 28px; line-height: 1.5 } .words > p { margin: 0 }
+.pictures.many { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+.pictures img { width: 100%; height: 100%; min-height: 0; object-fit: contain }
+.beside { flex-direction: row } .beside .pictures { height: 100%; min-width: 0 }
+.beside pre { flex: 0 0 420px } .words > pre { font-size: 28px; line-height: 1.5 } .words > p { margin: 0 }
 .body > * { max-width: 100% }
 pre { margin: 0; font: 19px/1.35 monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 .code { background: #f5f5f5; padding: 8px 14px; width: 100%; box-sizing: border-box }

@@ -95,7 +95,7 @@ def autoencoder(c_o, c_d):
     return nn.Sequential(*layers)
 
 
-# %%
+# %% tags=["slide", "no-code"]
 from dfr_core.methods.cae import CAE, layer_widths
 
 core, ours = CAE(c_o, 40, seed=settings.seed), autoencoder(c_o, 40)
@@ -127,7 +127,7 @@ picture("Seven bars, wide at both ends and narrow in the middle: 3456 channels, 
 #
 # of the variance, $\sigma$ being the singular values of the centred samples. The paper takes as c_d the smallest k that explains nine tenths.
 
-# %%
+# %% tags=["slide", "no-code"]
 from dfr_core.methods.cae import explained_variance, latent_dimension
 
 some = samples[:2000].double()
@@ -351,7 +351,7 @@ strips = {
     for name, k in places.items()
 }
 
-# %%
+# %% tags=["slide", "no-code"]
 figure = plt.figure(figsize=(14, 7))
 grid = figure.add_gridspec(6, 3, hspace=0.6)
 axis = figure.add_subplot(grid[:, 0])
@@ -443,7 +443,7 @@ verdict("bottle: the autoencoder adds more than 0.05 to PCA", trained - pca > 0.
 half = (start - pca) / (trained - pca)
 verdict("more than half of that by its start, the solved last layer", half > 0.5, f"{half:.0%}")
 
-# %%
+# %% tags=["slide", "no-code"]
 maps, truth, test = compared["bottle"]
 kinds = [k for k in range(len(truth)) if truth[k].any()]
 kinds = kinds[:: max(1, len(kinds) // 3)][:3]
