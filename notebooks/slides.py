@@ -4,7 +4,8 @@
     python notebooks/slides.py --table         only renew the table of slides in TEACHING.md
 
 A cell tagged `slide` begins a slide, one tagged `slide-more` goes on with it; with `no-code` only what the cell gave is shown.
-Headings, formulas, lists and tables of a markdown cell are on the slide; its sentences are the speaker's notes (key N).
+Headings, formulas, lists and tables of a markdown cell are on the slide; its sentences are the speaker's notes (key N), or the slide's
+text where it has nothing else.
 The deck is one file that opens without a network; arrow keys move in it.
 """
 
@@ -15,6 +16,7 @@ import html
 import re
 import sys
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import build
@@ -106,7 +108,12 @@ section { display: none; position: absolute; inset: 0; padding: 28px 48px 52px; 
 section.now { display: flex }
 h2 { font-size: 36px; line-height: 1.2; margin: 0 0 14px }
 .body { flex: 1; min-height: 0; display: flex; flex-direction: column; gap: 12px; align-items: flex-start; overflow: hidden }
-.body > img { max-width: 100%; flex: 0 1 auto; min-height: 0; object-fit: contain; align-self: center }
+.pictures { flex: 1; width: 100%; min-height: 260px; display: grid; gap: 8px 16px; grid-auto-rows: minmax(0, 1fr);
+  grid-template-columns: minmax(0, 1fr) }
+.pictures.many { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+.pictures img { width: 100%; height: 100%; min-height: 0; object-fit: contain }
+.beside { flex-direction: row } .beside .pictures { height: 100%; min-width: 0 }
+.beside pre { flex: 0 0 420px } .words > pre { font-size: 28px; line-height: 1.5 } .words > p { margin: 0 }
 .body > * { max-width: 100% }
 pre { margin: 0; font: 19px/1.35 monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 .code { background: #f5f5f5; padding: 8px 14px; width: 100%; box-sizing: border-box }
@@ -128,8 +135,16 @@ SCRIPT = """
 const main = document.querySelector('main'), all = [...document.querySelectorAll('section')], where = document.getElementById('where');
 let now = 0;
 function fit(body) {
+  body.style.zoom = '';
   for (let size = 100; size >= 40 && (body.scrollHeight > body.clientHeight || [...body.querySelectorAll('pre')].some(
     p => p.scrollWidth > p.clientWidth)); size -= 5) body.style.zoom = size + '%';
+}
+for (const body of document.querySelectorAll('.body')) { // a picture taller than wide has its words beside it
+  const images = body.querySelectorAll('img');
+  if (images.length === 1) images[0].decode().catch(() => {}).then(() => {
+    body.classList.toggle('beside', images[0].naturalHeight > images[0].naturalWidth);
+    go(now);
+  });
 }
 function go(to) {
   now = Math.max(0, Math.min(all.length - 1, to));
@@ -163,7 +178,7 @@ def deck(made: list[Slide]) -> str:
     sections = [
         f'<section data-from="notebook {slide.notebook[:2]}, {slide.cell}" aria-label="Slide {k}">'
         f'<h2>{html.escape(_bare(slide.title))}</h2>'
-        f'<div class="body">{"".join(slide.parts)}</div><aside aria-label="Notes">{"".join(slide.notes)}</aside></section>'
+        f'{_body(slide)}<aside aria-label="Notes">{"".join(slide.notes)}</aside></section>'
         for k, slide in enumerate(made, start=1)
     ]
     colours = HtmlFormatter(style="xcode").get_style_defs(".code")
@@ -174,6 +189,18 @@ def deck(made: list[Slide]) -> str:
         '<button id="on" aria-label="next slide">→</button><button id="notes">notes</button></footer></main>'
         f"<script>{SCRIPT}</script></body></html>\n"
     )
+
+
+def _body(slide: Slide) -> str:
+    """What is on a slide: pictures that follow each other share the place that text leaves."""
+    parts = slide.parts or slide.notes
+    shown = []
+    for picture, group in groupby(parts, lambda part: part.startswith("<img")):
+        together = list(group)
+        many = " many" if len(together) > 1 else ""
+        shown.append(f'<div class="pictures{many}">{"".join(together)}</div>' if picture else "".join(together))
+    words = "" if any(part.startswith(("<img", '<div class="code"')) for part in parts) else " words"
+    return f'<div class="body{words}">{"".join(shown)}</div>'
 
 
 def _bare(title: str) -> str:

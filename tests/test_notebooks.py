@@ -225,7 +225,7 @@ def test_little_is_left_out_of_the_comparison(name):
     ignored = 0
     for cell in source(name).cells:
         tags = set(cell.metadata.get("tags", ()))
-        assert tags <= {"nbval-ignore-output", "raises-exception"}, "no other tag is used here"
+        assert tags <= {"nbval-ignore-output", "raises-exception", "slide", "slide-more", "no-code"}, "no other tag is used here"
         ignored += "nbval-ignore-output" in tags
         assert "NBVAL" not in cell.source, "a comment in teaching code; use a tag"
         assert not ("raises-exception" in tags and "start(" in cell.source)
@@ -300,19 +300,20 @@ def test_sizes(name):
     lines = [sum(1 for line in cell.source.splitlines() if line.strip()) for cell in code_cells(notebook)]
     assert max(lines) <= MAX_LINES
     assert 3 <= statistics.median(lines) <= 11
-    code = sum(
-        len(re.findall(r"\w+", line.split("#")[0]))
+    code = sum(  # questions, alt texts and other sentences in quotation marks are no code
+        len(re.findall(r"\w+", re.sub(r'"[^"]*"', "", line).split("#")[0]))
         for cell in code_cells(build.student_copy(notebook))
+        if not cell.source.startswith(("predict(", "quiz("))  # questions are prose
         for line in cell.source.splitlines()
     )
     words = sum(len(re.findall(r"\w+", text)) for text in prose(notebook))
-    assert words >= 0.7 * code, f"{words} words of prose for {code} words of code"
+    assert words >= 0.9 * code, f"{words} words of prose for {code} words of code"
 
 
 @each
 def test_prose_needs_no_network_and_no_browser_tricks(name):
     for text in prose(source(name)):
-        assert text.count("$") % 2 == 0, "a formula in LaTeX without its end"
+        assert re.sub(r"`[^`]*`", "", text).count("$") % 2 == 0, "a formula without its end"
         bare = re.sub(r"`[^`]*`|^(?: {4}).*$", "", text, flags=re.MULTILINE)
         assert not re.search(r"<\s*/?\w+[^>]*>", bare), "no raw HTML"
         assert "![" not in bare, "pictures are made by cells"

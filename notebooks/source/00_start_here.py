@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] tags=["slide"]
 # # 00 · Start here
 #
 # **Paper:** abstract, Section I, Fig. 1 · **Needs:** convolutional networks, a little PyTorch
@@ -31,7 +31,7 @@
 # | edition | images | network | for |
 # |---|---|---|---|
 # | `quick` | a few synthetic ones a category | VGG19 at 1/8 width, distilled from ImageNet features | seconds; what you see saved in these notebooks |
-# | `embedded` | more of them, longer training | the same | minutes; the default when you run a notebook |
+# | `embedded` | more of them, longer training | the same | minutes; the default of `dfr` and of Python code |
 # | `paper` | MVTec AD, which you must download | VGG19 trained on ImageNet | a GPU; the numbers of the paper |
 #
 # Choose with the environment variable `DFR_EDITION` before you start Jupyter. In another edition than `quick` your numbers differ from the
@@ -56,7 +56,7 @@ edition = start(0)
 # The images are made by a program that ships with the course: boards of wood, some with a stain, a hole, a knot, a scratch. Only
 # the normal ones are shown to the detector.
 
-# %%
+# %% tags=["slide"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -83,7 +83,7 @@ verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]), st
 # then its anomaly map, bright where anomalous, on one colour scale for all rows. The threshold comes from the
 # training images alone, set so that a share of 0.005 of their pixels may lie above it; the colour scale ends at twice that.
 
-# %%
+# %% tags=["slide", "no-code"]
 from dfr_core.plotting import FOUND, heat, outline, to_image
 
 
@@ -93,7 +93,7 @@ def show_rows(kinds, seen, images, masks, maps, found, top):
         k = kinds.index(kind)
         image = to_image(images[k].numpy())
         both = outline(outline(image, masks[k].numpy(), width=2), found[k], FOUND, 2)
-        show(both, heat(maps[k], 0, top), titles=(kind, "anomaly map"), width=4.3, alt=alt)
+        show(both, heat(maps[k], 0, top), titles=(kind, "anomaly map"), width=3.6, alt=alt)
 
 
 limit = detector.threshold(0.005)
@@ -134,7 +134,7 @@ verdict(name, above <= 0.005, f"{above:.2%}")
 #
 # Now a cable cut across, three wires in a sheath. In one image a whole wire is missing; anybody sees that. Will the detector?
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "0.1",
     "A wire is missing. How much of the place where it should be will the segmentation mark?",
@@ -143,7 +143,7 @@ predict(
     "hardly any of it",
 )
 
-# %%
+# %% tags=["slide", "no-code"]
 cable = edition.category("cable")
 other = DFR(edition.settings).fit(cable)
 cut, truth = cable.load_test(edition.settings.image_size)
@@ -192,7 +192,7 @@ for name in ("wood", "cable"):
 # This is the paper's Fig. 2, measured: one image of a hazelnut with a print on its way through the four stages. (It was made in the
 # embedded edition, as its last line says; all figures of the paper are in [figures](../figures/README.md).)
 
-# %%
+# %% tags=["slide", "no-code"]
 from IPython.display import Image
 from PIL import Image as File
 

@@ -41,7 +41,7 @@ from dfr_core.plotting import SKY, to_image
 from dfr_core.receptive_field import conv_fields, effective_receptive_field, regional_field
 from dfr_core.widgets import receptive_field as widget
 
-# %% [markdown]
+# %% [markdown] tags=["slide"]
 # ## Section III-A: the size of a field
 #
 # A unit of the first 3 × 3 convolution sees 3 × 3 pixels. A unit of the second sees 3 × 3 units of the first. Those are
@@ -57,7 +57,7 @@ from dfr_core.widgets import receptive_field as widget
 # VGG19 has five blocks of 2, 2, 4, 4 and 4 convolutions (3 × 3, stride 1) with a pooling between blocks.
 
 
-# %%
+# %% tags=["slide-more"]
 def vgg_fields(blocks=(2, 2, 4, 4, 4)):
     """Receptive field and jump after each convolution of a VGG."""
     r, j, found = 1, 1, []
@@ -137,7 +137,7 @@ verdict("the core says where, as found by poking", middle == noticed)
 # Here are the fields of one unit of every layer, all over the same spot of the image. This is Fig. 3 seen from the side:
 # one place, many scales, each nested in the next.
 
-# %%
+# %% tags=["slide", "no-code"]
 pixel = 128
 figure, axis = plt.subplots(figsize=(10, 4.5))
 for layer, field in enumerate(fields, start=1):
@@ -207,7 +207,7 @@ verdict("nothing outside the theoretical field", abs(outside) < 1e-5, f"{outside
 # Now for all layers. `measure` does what we just did, sixteen times, and also finds the smallest square around the field's centre
 # that holds 95 % of the effect. It cannot be larger than the theoretical field. How much smaller is it?
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "1.1",
     "Layer 16 can see 252 pixels. How wide is the square that holds 95 % of the effect on its unit?",
@@ -216,7 +216,7 @@ predict(
     "less than a tenth of them",
 )
 
-# %%
+# %% tags=["slide", "no-code"]
 measured = widget.measure(network, images)
 effective = [m.size for m in measured]
 share = effective[-1] / sizes[-1]
@@ -293,7 +293,7 @@ verdict("the same as from the core's operator of Eq. 1 and 2", core == regions)
 #
 # First without a widget, one setting: layer 8 over the pixel in row 100 and column 60.
 
-# %%
+# %% tags=["slide", "no-code"]
 photograph = to_image(images[0].numpy())
 panel, text = widget.draw(photograph, measured[7], layer=8, row=100, column=60)
 show(

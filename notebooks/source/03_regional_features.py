@@ -63,7 +63,7 @@ with torch.inference_mode():
 rows = [(f"φ_{layer}", *phi.shape) for layer, phi in maps.items()]
 print(table(rows, head=("map", "c_l", "h_l", "w_l")))
 
-# %% [markdown]
+# %% [markdown] tags=["slide"]
 # The maps cannot simply be stacked: their sizes differ. That is the problem of this section.
 #
 # ## Section III-B, Eq. 1: align
@@ -76,7 +76,7 @@ print(table(rows, head=("map", "c_l", "h_l", "w_l")))
 # unit $\lfloor i\, h_l / h \rfloor$. Nothing is blurred and nothing is invented; a unit of a coarse map becomes a square of equal pixels.
 
 
-# %%
+# %% tags=["slide-more", "no-code"]
 def align(phi, h, w):
     """Eq. 1 by nearest neighbours: [c_l, h_l, w_l] -> [c_l, h, w]."""
     rows = torch.arange(h) * phi.shape[1] // h
@@ -103,7 +103,7 @@ show(
     "image, layer 6 in small squares with the hole's rim bright, layer 12 in squares of 8 pixels.",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["slide"]
 # All of them now lie over the image pixel for pixel; the deeper the layer, the larger the squares of equal value.
 #
 # ## Section III-B, Eq. 2: aggregate
@@ -154,7 +154,7 @@ verdict(name, max(apart) < 1e-4, f"{max(apart):.0e} apart")
 verdict("filter and stride are the paper's", (kernel, stride) == (paper["kernel"], paper["stride"]))
 verdict("and so is the size of the regional feature map", h_o == w_o == paper["h_o"])
 
-# %% [markdown]
+# %% [markdown] tags=["slide-more"]
 # ## Section III-B, Eq. 3: concatenate
 #
 # $$f(x) = \operatorname{cat}\bigl(\bar\phi_1(x), \bar\phi_2(x), \dots, \bar\phi_L(x)\bigr), \qquad c_o = \sum_l c_l \qquad \text{(Eq. 3)}$$
@@ -191,7 +191,7 @@ for layer, phi in maps.items():
     operator = axis_operator(phi.shape[1], h)  # alignment and aggregation in one, see below
     fields[layer] = [regional_field(operator, k, theory[layer - 1]) for k in range(h_o)]
 
-# %%
+# %% tags=["slide", "no-code"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(14, 7))
 left.imshow(image[0].permute(1, 2, 0))
 for k, layer in enumerate(layers):
@@ -352,7 +352,7 @@ cosine.build(image[0].permute(1, 2, 0).numpy(), features, fields, i, j)
 # %% [markdown]
 # Two settings without the widget, at the middle of the hole. First with the four shallowest scales, of which none is wider than 16 pixels.
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "3.1",
     "To the four shallowest scales, which places are like the middle of the hole?",
@@ -361,7 +361,7 @@ predict(
     "the whole nut",
 )
 
-# %%
+# %% tags=["slide", "no-code"]
 from IPython.display import Image
 
 from dfr_core.plotting import png
@@ -389,7 +389,7 @@ Image(
 # %% [markdown]
 # Shallow scales look at little more than the block itself, and black in a hole is black as in the background. Now with all twelve:
 
-# %%
+# %% tags=["slide", "no-code"]
 second = alike(fast)
 rows = [(name, f"{a:.0%}", f"{b:.0%}") for name, a, b in zip(("hole", "background", "nut"), first, second)]
 print(table(rows, head=("places like the hole's middle", "layers 1-4", "layers 1-12")))

@@ -95,7 +95,7 @@ def autoencoder(c_o, c_d):
     return nn.Sequential(*layers)
 
 
-# %%
+# %% tags=["slide", "no-code"]
 from dfr_core.methods.cae import CAE, layer_widths
 
 core, ours = CAE(c_o, 40, seed=settings.seed), autoencoder(c_o, 40)
@@ -127,7 +127,7 @@ picture("Seven bars, wide at both ends and narrow in the middle: 3456 channels, 
 #
 # of the variance, $\sigma$ being the singular values of the centred samples. The paper takes as c_d the smallest k that explains nine tenths.
 
-# %%
+# %% tags=["slide", "no-code"]
 from dfr_core.methods.cae import explained_variance, latent_dimension
 
 some = samples[:2000].double()
@@ -216,7 +216,9 @@ weakest = f"the weakest pull is {float(squared.min()):.2f}"
 verdict("the squared error pulls in proportion to the error", proportional, weakest)
 
 # %% [markdown]
-# So with squares a few badly rebuilt features dominate the training; with lengths every position counts the same.
+# So with squares a few badly rebuilt features dominate the training; with lengths every position counts the same. That matters where some
+# normal places are much harder than others, as the rim of a bottle is beside its smooth ground: squares would spend the narrow code on the
+# rim first. Lengths divide its attention evenly over the image, at the price of a rim that stays less well rebuilt.
 #
 # ## Section IV-A4: training
 #
@@ -349,7 +351,7 @@ strips = {
     for name, k in places.items()
 }
 
-# %%
+# %% tags=["slide", "no-code"]
 figure = plt.figure(figsize=(14, 7))
 grid = figure.add_gridspec(6, 3, hspace=0.6)
 axis = figure.add_subplot(grid[:, 0])
@@ -377,7 +379,8 @@ more = lengths["defective place"] / lengths["normal place"]
 verdict("at the defective place at least twice as much is left over", more > 2, f"{more:.1f} times")
 
 # %% [markdown]
-# The feature of the defective place is unlike any normal one in most of its channels. Much of it the autoencoder redraws all the same,
+# Read it downwards. At the normal place the second strip repeats the first, and the third is what is left over. The same three strips of the
+# hole have stronger colours from end to end: the feature of the defective place is unlike any normal one in most of its channels. Much of it the autoencoder redraws all the same,
 # since PCA's directions reach there, too; but what it leaves over is stronger and lies in many channels at once, while at the normal
 # place little is left but a few channels that hardly ever vary. The length of such a difference is the score (notebook 05). There it is
 # taken without the division by the spread, so the strongest channels count more than they seem to in this picture.
@@ -440,7 +443,7 @@ verdict("bottle: the autoencoder adds more than 0.05 to PCA", trained - pca > 0.
 half = (start - pca) / (trained - pca)
 verdict("more than half of that by its start, the solved last layer", half > 0.5, f"{half:.0%}")
 
-# %%
+# %% tags=["slide", "no-code"]
 maps, truth, test = compared["bottle"]
 kinds = [k for k in range(len(truth)) if truth[k].any()]
 kinds = kinds[:: max(1, len(kinds) // 3)][:3]
@@ -542,7 +545,8 @@ Image(png(latent.draw(*charts, tried[3], photograph, mask.numpy())), alt=alt)
 # grows, but a threshold is set by the normal errors and falls with them, so what matters is the ratio. The first danger is real: with one
 # channel every thread is rebuilt badly, and the defect drowns in them. Up to 64 channels more is better, and the paper's nine tenths of the
 # variance, here about 16 channels, would cost something (it does over five categories, too: [choices](../docs/choices.md)). The second danger does not show: even the widest code, trained on normal features
-# only, hardly loses.
+# only, hardly loses. Mind what was tried: one category, a short training on four images, begun at PCA's solution. A long training from a
+# random start, as in the paper, may behave otherwise; nothing here says so.
 #
 # ### Exercise 4.1 · Where are the parameters?
 #

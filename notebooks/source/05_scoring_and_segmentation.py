@@ -116,7 +116,7 @@ theirs = [float(maps[k, y, x]) for y, x in places]
 apart = max(abs(a / b - 1) for a, b in zip(ours, theirs))
 verdict("the core's pixel-wise map equals ours", apart < 1e-3, f"{apart:.0e} apart")
 
-# %%
+# %% tags=["slide", "no-code"]
 marked = outline(images[k].permute(1, 2, 0).numpy(), masks[k].numpy(), width=2)
 titles = ["image, orange: truth", "A (regional)", "Â (pixel-wise)"]
 alt = "A black and orange capsule without its print, the place of the missing 500 outlined; and its map, in blocks "
@@ -249,7 +249,7 @@ verdict(name, single.max() > 2 * single.min(), f"{single.min():.1%} to {single.m
 # objects, each with a detector of its own. Lest we show only what works, the defect shown is the *middle* one of its category: sorted by
 # the share that is marked at 0.005, as many are found better as worse.
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "5.2",
     "Six middling defects. With an FPR of 0, of how many is a twentieth or more marked?",
@@ -273,7 +273,7 @@ def middling(name):
 
 six = {n: middling(n) for n in ("carpet", "grid", "wood", "hazelnut", "pill", "zipper")}
 
-# %%
+# %% tags=["slide", "no-code"]
 heads = ["input", "GT", "AM", "SM, FPR 0", "SM, FPR 0.005"]
 figure, axes = plt.subplots(len(six), 5, figsize=(12, 2.55 * len(six)))
 for row, (name, (kind, image, mask, scores, T)) in zip(axes, six.items()):
@@ -319,7 +319,7 @@ widget.build(normal.numpy(), *arrays, [sample.defect for sample in category.test
 # %% [markdown]
 # One setting without the widget: the paper's tolerant rate.
 
-# %%
+# %% tags=["slide", "no-code"]
 from IPython.display import Image
 
 from dfr_core.plotting import png

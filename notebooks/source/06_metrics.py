@@ -32,7 +32,7 @@ settings = edition.settings
 # A score map of 24 x 24 pixels with three defective patches. Two of them touch at a corner, which will matter later. Scores are rounded,
 # so that many of them are equal: ties are where metric code goes wrong.
 
-# %%
+# %% tags=["slide", "no-code"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -158,7 +158,7 @@ verdict(
     "a hole in a defect is not filled", connected_regions(ring[None])[1].tolist() == [ring.sum()]
 )
 
-# %% [markdown]
+# %% [markdown] tags=["slide"]
 # ## Section IV-A5: PRO-AUC
 #
 # At each threshold v, for each of the R regions, the share of it that is found; then the mean over regions. Every region has one vote, be it large
@@ -195,7 +195,7 @@ verdict("connectivity changes the number", abs(other - by_loop) > 0.02, sizes)
 sizes = f"{by_loop:.2f} up to 0.3, {area(*pro):.2f} up to 1"
 verdict("so does the limit", abs(area(*pro) - by_loop) > 0.02, sizes)
 
-# %%
+# %% tags=["slide-more", "no-code"]
 def both_curves(roc, pro, title):
     """ROC and PRO over the false positive rate, with the limit of PRO-AUC."""
     _, axis = plt.subplots(figsize=(7, 4))
@@ -237,7 +237,7 @@ verdict("a normal image with high scores lowers PRO-AUC", together < core - 0.02
 # the small ones; the fourth finds all, but a normal spot scores as high. `score_map` takes the scores of the large defect, of the two
 # small ones and of the normal spot, then the noise; everything else scores 0.2.
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "6.1",
     "A map finds the large defect perfectly and nothing of the two small ones. What is its ROC-AUC?",
@@ -260,7 +260,7 @@ measured = {name: hand_made.measure(story, truth) for name, story in stories.ite
 rows = [(name, f"{m['roc_auc']:.2f}", f"{m['pro_auc']:.2f}") for name, m in measured.items()]
 print(table(rows, head=("a map that", "ROC-AUC", "PRO-AUC")))
 
-# %%
+# %% tags=["slide", "no-code"]
 large, small = measured["misses the small ones"], measured["misses the large one"]
 right = 2 if large["roc_auc"] > 0.9 else 1 if large["roc_auc"] > 0.5 else 0
 pixels = (hand_made.scene()[0].sum() / truth.sum()).round(2)
@@ -285,7 +285,7 @@ verdict(
 # %%
 hand_made.build()
 
-# %%
+# %% tags=["slide", "no-code"]
 story = stories["misses the small ones"]
 x, y = pro_curve(story[None], truth[None])
 found = y[x == 0].max()

@@ -151,7 +151,7 @@ verdict("torch counts the same for this edition's own", same, f"{own_cae / 1e9:.
 #
 # ### Exercise 9.1 What does one more scale cost?
 #
-# Going from f_{1:12} to f_{1:16} adds four layers of 512 channels. Does the backbone or the autoencoder pay more for it? Guess, then
+# Going from f_{1:12} to f_{1:16} adds four of the widest layers. Does the backbone or the autoencoder pay more for it? Guess, then
 # write `growth(first, second)`, how many times as many operations the autoencoder (c_d = 200) needs for the second layer set
 # as for the first. Use `vgg19.feature_dimension` and `cae_flops`.
 

@@ -213,7 +213,7 @@ show(
 # An image is called anomalous when its highest score exceeds T for FPR 0. With masks we can also say how well the *pixels* are
 # ranked:
 
-# %%
+# %% tags=["slide", "no-code"]
 verdicts = detector.image_score(test) / detector.threshold(0)
 fig, axis = plt.subplots(figsize=(7, 4))
 colours = {"good": BLUE, "unknown": "grey"}  # any other word is a defect's
@@ -288,7 +288,7 @@ score = lambda image: detector.anomaly_map(image)[0]  # noqa: E731 · [h, w, 3] 
 
 paint.build(clean, score, limit, [f"good piece {k}" for k in range(len(clean))])
 
-# %%
+# %% tags=["slide", "no-code"]
 chalk = paint.stroke(clean[0], [(70, 90), (120, 130), (190, 120)], (240, 240, 240), 8)
 chalk_map = score(chalk)
 drawn = paint.draw(chalk_map, limit, 0, 2 * limit)
