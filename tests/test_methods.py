@@ -24,8 +24,10 @@ from dfr_core.data import fingerprint
 from dfr_core.files import load_tensors
 from dfr_core.methods import METHODS
 from dfr_core.methods.ae import AEL2Settings, AESSIMSettings
+from dfr_core.methods.anogan import AnoGANSettings
 from dfr_core.methods.cnn_fd import CNNFDSettings
 from dfr_core.methods.train import Checkpoint
+from dfr_core.methods.vae_grad import VAEGradSettings
 from dfr_core.methods.verdict import Verdict
 from dfr_core.settings import released
 
@@ -95,6 +97,8 @@ TRIED = {
     },
     "AE-l2": {"patches": AEL2Settings(**PIXELS), "whole, smaller": AEL2Settings(**PIXELS | {"patch": None, "zoom": 2})},
     "AE-ssim": {"patches, smaller": AESSIMSettings(**PIXELS | {"zoom": 2, "patch": 16, "stride": 8})},
+    "AnoGAN": {"patches": AnoGANSettings(**PIXELS | {"search_steps": 4, "search_rate": 0.1, "candidates": 4})},
+    "VAE-grad": {"patches": VAEGradSettings(**PIXELS | {"iterations": 4})},
     MeanColour.name: {"toy": ToySettings()},
 }
 CASES = [pytest.param((name, settings), id=f"{name}, {case}") for name, cases in TRIED.items() for case, settings in cases.items()]

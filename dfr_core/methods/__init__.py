@@ -22,6 +22,8 @@ METHODS: dict[str, str] = {
     "ST-m": "dfr_core.methods.st:STm",
     "AE-l2": "dfr_core.methods.ae:AEL2",
     "AE-ssim": "dfr_core.methods.ae:AESSIM",
+    "AnoGAN": "dfr_core.methods.anogan:AnoGAN",
+    "VAE-grad": "dfr_core.methods.vae_grad:VAEGrad",
 }
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..errors import DFRError, Setting
 from ..settings import setting
-from .pixels import PixelDetector, PixelSettings, decoder, encoder, start
+from .pixels import PixelDetector, PixelSettings, decoder, encoder, quiet, start
 from .ssim import SSIM
 
 # What minutes on a laptop ask for: whole images of 64 x 64 pixels (measured, see docs/choices.md).
@@ -65,9 +65,7 @@ class AEL2(PixelDetector):
         model = nn.Sequential(encoder(s.side, s.latent_dim, s.width), decoder(s.side, s.latent_dim, s.width))
         start(model, s.seed)
         if colour is not None:
-            with torch.no_grad():
-                model[1][-1].weight *= 0.1
-                model[1][-1].bias.copy_(colour)
+            quiet(model[1], colour)
         return model
 
     def _gradient(self, model: nn.Module, x: Tensor, random: torch.Generator) -> Tensor:

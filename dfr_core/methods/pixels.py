@@ -204,5 +204,13 @@ def start(model: nn.Module, seed: int) -> nn.Module:
             if isinstance(module, nn.ConvTranspose2d) and module.padding == (0, 0):
                 inputs = module.in_channels  # from 1 x 1: each output has one place
             nn.init.normal_(module.weight, 0, (2 / (1 + SLOPE**2) / inputs) ** 0.5, generator=random)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return model
+
+
+@torch.no_grad()
+def quiet(drawer: nn.Sequential, colour: Tensor) -> None:
+    """Have a decoder begin with little more than the mean colour [3] of the training images."""
+    drawer[-1].weight *= 0.1
+    drawer[-1].bias.copy_(colour)
