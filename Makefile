@@ -21,16 +21,16 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test test-lax lab notebooks gallery bench lint pins clean distclean FORCE
+.PHONY: help setup figures test test-lax test-embedded lab notebooks gallery slides site bench lint pins clean distclean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  Set-up happens by itself, once, into .venv. Options:"
 	@echo "    TORCH=cpu            the CPU-only torch build, 2 GB instead of 6 (laptops without an NVIDIA card;"
 	@echo "                         kept until TORCH=default)              make figures TORCH=cpu"
 	@echo "    PYTHON=/path         the Python to set up with              make setup PYTHON=/usr/bin/python3.12"
-	@echo "    EDITION DATA SEEDS JOBS   for figures                       make figures EDITION=paper DATA=/path SEEDS=3"
+	@echo "    EDITION DATA SEEDS JOBS   for figures; EDITION for lab too   make figures EDITION=paper DATA=/path SEEDS=3"
 	@echo "    ARGS='...'           more options for figures, bench, lab, test   make bench ARGS='--device cuda'"
 
 setup: .venv/.ready ## make .venv with everything in it (the others do this by themselves)
@@ -61,14 +61,25 @@ ifneq "$(NOTEBOOKS)" ""
 	OMP_NUM_THREADS=1 .venv-lax/bin/python -m pytest --nbval-lax --nbval-current-env -n $(WORKERS) --dist loadfile notebooks
 endif
 
+test-embedded: setup ## every notebook in the embedded edition: all its claims must hold there too (half an hour)
+	DFR_EDITION=embedded OMP_NUM_THREADS=1 .venv/bin/python -m pytest --nbval-lax --nbval-current-env \
+	    -n $(WORKERS) --dist loadfile notebooks $(ARGS)
+
+# In the edition whose numbers are saved, unless another is asked for (EDITION=embedded).
 lab: setup ## open the course in JupyterLab
-	.venv/bin/jupyter lab --notebook-dir notebooks $(ARGS)
+	DFR_EDITION=$${DFR_EDITION:-$(or $(EDITION),quick)} .venv/bin/jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: setup ## build the notebooks from their sources, run them and save their outputs
 	.venv/bin/python notebooks/build.py
 
 gallery: setup ## the notebooks as static HTML that opens offline
 	.venv/bin/python notebooks/gallery.py
+
+slides: setup ## one deck for a lecture of 90 minutes, slides/index.html, with sharp figures
+	.venv/bin/python notebooks/slides.py
+
+site: slides ## course, slides, figures, reference and teacher's pages as one folder, site/, that opens offline
+	.venv/bin/python tools/make_site.py --slides slides/index.html
 
 bench: setup ## measure speed and memory
 	.venv/bin/dfr bench $(ARGS)

@@ -5,7 +5,7 @@ Names are imported when first used, so that ``import dfr_core`` costs next to no
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DFR": "methods.dfr",

@@ -141,6 +141,7 @@ REMARKS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("III",), "Bold face misses the best of Zipper (ST-p65, 0.99) and marks a second number of Cable (CNN-FD, 0.56)."),
     (("IV",), "The text of Section IV-C1 leaves out f{3:12}."),
     (("V",), "The text speaks of 'about 1 percent' for both groups; PRO-AUC on objects gains 0.001 in print."),
+    (("IV-A5",), "'Per-pixel segmentation metrics such as PRO-AUC may fail' is said of ROC-AUC; PRO-AUC counts regions."),
     (("VI",), "The printed rates ask for more arithmetic a second than the named GPU has in fp32, so they are hardly end to end."),
 )
 

@@ -4,6 +4,7 @@
     python notebooks/build.py 03 04           some of them, by number or name
     python notebooks/build.py --solved DIR    the solved versions, run, into DIR
     python notebooks/build.py --check         only say whether the notebooks fit their sources
+    python notebooks/build.py --nbgrader DIR  the assignments of an nbgrader course, into DIR
 
 A source (notebooks/source/NN_name.py) is a script in jupytext's percent format and holds the solutions. In the student's
 copy everything from `# BEGIN SOLUTION` to `# END SOLUTION` is `# your code here`. Notebooks are run in the quick edition
@@ -22,6 +23,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import online
+from assignment import assignment
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -51,7 +54,7 @@ def sources(names: list[str] = ()) -> list[Path]:
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """The solved notebook of a source, without outputs, with cell ids that stay."""
+    """The solved notebook of a source, without outputs, with cell ids that stay, and with what opens it online."""
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -61,6 +64,9 @@ def read_source(path: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+    notebook.cells[0].source += f"\n\n{online.buttons(path.stem)}"
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = online.set_up() + first.source
     return notebook
 
 
@@ -172,10 +178,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="which, by number or name; all without any")
     parser.add_argument("--solved", type=Path, metavar="DIR", help="write the solved versions, run, into this folder")
     parser.add_argument("--check", action="store_true", help="run nothing, only compare the notebooks with their sources")
+    parser.add_argument("--nbgrader", type=Path, metavar="DIR", help="run nothing, write the assignments of an nbgrader course")
     options = parser.parse_args(arguments)
     failed = 0
     for source in sources(options.names):
         solved = read_source(source)
+        if options.nbgrader:
+            write(assignment(solved), options.nbgrader / "source" / source.stem / f"{source.stem}.ipynb")
+            continue
         target = HERE / f"{source.stem}.ipynb"
         if options.check:
             same = target.exists() and stripped(nbformat.read(target, as_version=4)) == stripped(student_copy(solved))

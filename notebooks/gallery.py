@@ -28,8 +28,14 @@ INDEX = """<!doctype html>
 </ul>
 </body></html>
 """
-#: Long lines of code wrap, so that nothing is cut off in print.
-WRAP = "<style>.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere }</style>"
+#: Long lines of code wrap, so that nothing is cut off in print; colours that are dark enough to read (WCAG's 4.5 to 1).
+WRAP = """<style>.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere } main > p { margin: 1em }
+body main a { text-decoration: underline }
+:root { --jp-mirror-editor-number-color: #006400; --jp-mirror-editor-operator-color: #7a00cc; --jp-mirror-editor-comment-color: #2f6363;
+--jp-cell-prompt-not-active-opacity: 1; --jp-cell-prompt-not-active-font-color: #555; --jp-cell-inprompt-font-color: #555;
+--jp-cell-outprompt-font-color: #8a4b2f }
+body .jp-InputPrompt, body .jp-OutputPrompt { opacity: 1; color: #555 } body .highlight .ow { color: #7a00cc }
+body .highlight :is(.mi, .mf, .mh, .mb, .mo) { color: #006400 } body .highlight :is(.c1, .c, .cm) { color: #2f6363 }</style>"""
 _REMOTE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["'](?:https?:)?//[^"']+["']|@import|url\(["']?https?:""")
 
 
@@ -48,7 +54,7 @@ def page(path: Path, made: HTMLExporter) -> str:
     body = re.sub(r"""<script[^>]*\bsrc=["']["'][^>]*>\s*</script>""", "", body)
     body = re.sub(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", "", body, flags=re.DOTALL)
     body = re.sub(r"<script type=\"module\">.*?mermaid.*?</script>", "", body, flags=re.DOTALL)
-    body = body.replace("</head>", WRAP + "</head>", 1)
+    body = body.replace("</head>", WRAP + "</head>", 1).replace("<main>", '<main><p><a href="index.html">All notebooks</a></p>', 1)
     body = re.sub(r'href="(?:\./)?([0-9]{2}_\w+)\.ipynb"', r'href="\1.html"', body)
     if found := _REMOTE.search(body):
         raise ValueError(f"{path.name}: its page would load {found[0][:120]}")

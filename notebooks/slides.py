@@ -121,7 +121,8 @@ footer { position: absolute; left: 48px; right: 48px; bottom: 10px; font-size: 1
 footer span { flex: 1 } footer button { font: inherit; min-width: 44px; min-height: 30px }
 main.notes footer { color: #fff }
 @media print { html, body { overflow: visible; background: #fff } main { position: static; height: auto; transform: none !important }
-  section { display: flex; position: relative; height: 720px; break-after: page } footer { display: none } @page { size: 1280px 720px; margin: 0 } }
+  section { display: flex; position: relative; height: 720px; break-after: page }
+  footer { display: none } @page { size: 1280px 720px; margin: 0 } }
 """
 SCRIPT = """
 const main = document.querySelector('main'), all = [...document.querySelectorAll('section')], where = document.getElementById('where');
@@ -160,7 +161,8 @@ go(Number(location.hash.slice(1)) - 1 || 0);
 def deck(made: list[Slide]) -> str:
     """All slides as one page of HTML that loads nothing."""
     sections = [
-        f'<section data-from="notebook {slide.notebook[:2]}, {slide.cell}" aria-label="Slide {k}"><h2>{html.escape(_bare(slide.title))}</h2>'
+        f'<section data-from="notebook {slide.notebook[:2]}, {slide.cell}" aria-label="Slide {k}">'
+        f'<h2>{html.escape(_bare(slide.title))}</h2>'
         f'<div class="body">{"".join(slide.parts)}</div><aside aria-label="Notes">{"".join(slide.notes)}</aside></section>'
         for k, slide in enumerate(made, start=1)
     ]
@@ -180,7 +182,9 @@ def _bare(title: str) -> str:
 
 def table(made: list[Slide]) -> str:
     """The slides as a table in markdown: number, notebook, cell, title."""
-    rows = [f"| {k} | [{s.notebook[:2]}](notebooks/{s.notebook}.ipynb) | {s.cell} | {_bare(s.title)} |" for k, s in enumerate(made, start=1)]
+    rows = [
+        f"| {k} | [{s.notebook[:2]}](notebooks/{s.notebook}.ipynb) | {s.cell} | {_bare(s.title)} |" for k, s in enumerate(made, start=1)
+    ]
     return "\n".join(["| slide | notebook | cell | title |", "|---|---|---|---|", *rows])
 
 

@@ -31,7 +31,10 @@ PLATFORMS = {
     "linux aarch64": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "aarch64", "os_name": "posix"},
     "macOS arm64": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64", "os_name": "posix"},
 }
-TARGETS = ["help", "setup", "figures", "test", "test-lax", "lab", "notebooks", "gallery", "bench", "lint", "pins", "clean", "distclean"]
+TARGETS = [
+    "help", "setup", "figures", "test", "test-lax", "test-embedded", "lab",
+    "notebooks", "gallery", "slides", "site", "bench", "lint", "pins", "clean", "distclean",
+]
 
 
 def marker_environment(python: str, platform: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from conftest import TINY, rewritten
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from test_st import TINY_ST, TINY_STM
 from torch import nn
 
 import dfr_core
@@ -97,6 +98,8 @@ TRIED = {
     },
     "AE-l2": {"patches": AEL2Settings(**PIXELS), "whole, smaller": AEL2Settings(**PIXELS | {"patch": None, "zoom": 2})},
     "AE-ssim": {"patches, smaller": AESSIMSettings(**PIXELS | {"zoom": 2, "patch": 16, "stride": 8})},
+    "ST-p65": {"one scale": TINY_ST},
+    "ST-m": {"three scales": TINY_STM},
     "AnoGAN": {"patches": AnoGANSettings(**PIXELS | {"search_steps": 4, "search_rate": 0.1, "candidates": 4})},
     "VAE-grad": {"patches": VAEGradSettings(**PIXELS | {"iterations": 4})},
     MeanColour.name: {"toy": ToySettings()},
@@ -104,6 +107,13 @@ TRIED = {
 CASES = [pytest.param((name, settings), id=f"{name}, {case}") for name, cases in TRIED.items() for case, settings in cases.items()]
 FPRS = [0, 1e-4, 0.001, 0.005, 0.0123, 0.05]
 each = pytest.mark.parametrize("case", CASES, indirect=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DFR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

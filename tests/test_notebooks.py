@@ -313,7 +313,7 @@ def test_sizes(name):
 @each
 def test_prose_needs_no_network_and_no_browser_tricks(name):
     for text in prose(source(name)):
-        assert "$" not in text, "no LaTeX: the gallery opens offline, without MathJax"
+        assert text.count("$") % 2 == 0, "a formula in LaTeX without its end"
         bare = re.sub(r"`[^`]*`|^(?: {4}).*$", "", text, flags=re.MULTILINE)
         assert not re.search(r"<\s*/?\w+[^>]*>", bare), "no raw HTML"
         assert "![" not in bare, "pictures are made by cells"

@@ -23,7 +23,7 @@ import gallery  # noqa: E402
 from rendering import with_mathml  # noqa: E402
 from site_check import problems  # noqa: E402
 
-PAGES = ROOT / "build" / "pages"
+PAGES = ROOT / ".pages"
 #: Documents -> where they lie in the site; the order is that of the menu.
 DOCUMENTS = {
     "README.md": "index.md",
@@ -34,6 +34,7 @@ DOCUMENTS = {
     "docs/choices.md": "choices.md",
     "docs/distilled.md": "distilled.md",
     "docs/handed_over.md": "handed_over.md",
+    "docs/export.md": "export.md",
     "docs/benchmark_notes.md": "benchmark_notes.md",
     "benchmarks/bench.md": "benchmarks/bench.md",
     "benchmarks/accuracy.md": "benchmarks/accuracy.md",
@@ -46,7 +47,9 @@ API += ("regions", "tiles", "literal", "plotting", "errors", "files", "device", 
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _EXTRA = """
 a { color: #00528a; text-decoration: underline } .navbar a { text-decoration: none } code { color: #1a1a1a; overflow-wrap: anywhere }
-img { max-width: 100% } table { display: block; overflow-x: auto } .headerlink { opacity: 0.01 } .headerlink:focus, :hover > .headerlink { opacity: 1 }
+.bs-sidebar .nav > li > a, .bs-sidebar a.nav-link { color: #00528a }
+img { max-width: 100% } table { display: block; overflow-x: auto } .headerlink { opacity: 0.01 }
+.headerlink:focus, :hover > .headerlink { opacity: 1 }
 math[display="block"] { margin: 1em 0 } .doc-label { font-size: 0.7em } .footer, footer { color: #4d4d4d }
 """
 
@@ -127,7 +130,8 @@ def solutions() -> str:
             elif "# BEGIN SOLUTION" in cell.source:
                 code = re.sub(r"^[ \t]*# (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.MULTILINE)
                 code = re.split(r"^check\(", code, flags=re.MULTILINE)[0].rstrip()
-                lines += ["", f'<details markdown="1"><summary>{with_mathml(title)}</summary>', "", "```python", code, "```", "", "</details>"]
+                fold = f'<details markdown="1"><summary>{with_mathml(title)}</summary>'
+                lines += ["", fold, "", "```python", code, "```", "", "</details>"]
         lines.append("")
     return "\n".join(lines)
 
@@ -149,6 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
     if made.returncode:
         return made.returncode
     (options.out / "404.html").unlink()  # its links begin at the root of a server
+    for page in options.out.rglob("*.html"):  # what scrolls can be reached with the keyboard
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', text), encoding="utf-8")
     found = problems(options.out)
     print(*found, sep="\n", file=sys.stderr)
     print(f"{len(list(options.out.rglob('*.html')))} pages, {len(found)} dead links: open {options.out / 'index.html'}")

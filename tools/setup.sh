@@ -12,7 +12,7 @@
 set -eu
 venv=$1
 torch=$2
-project='.[notebooks,export,test]'
+project='.[notebooks,export,site,test]'
 start=$(date +%s)
 cd "$(dirname "$0")/.."
 here=$(pwd -P)

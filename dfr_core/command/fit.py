@@ -81,7 +81,7 @@ def _check_model_target(path: Path) -> None:
     if not path.exists():
         return
     from ..files import load_tensors
-    from ..methods.base import FORMAT
+    from ..methods.model_file import FORMAT
 
     with suppress(DFRError):
         if load_tensors(path)[1].get("format") == FORMAT:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..editions import Edition, current_edition
-from .exercises import check, hint, sealed, verdict
+from .exercises import check, hint, passed, sealed, verdict
 from .pictures import STYLE, picture, show
 from .questions import outcome, predict, quiz
 
-__all__ = ["check", "hint", "outcome", "picture", "predict", "quiz", "sealed", "show", "start", "table", "verdict"]
+__all__ = ["check", "hint", "outcome", "passed", "picture", "predict", "quiz", "sealed", "show", "start", "table", "verdict"]
 
 #: The environment variable that silences the progress bars of :class:`dfr_core.DFR`.
 QUIET_VARIABLE = "DFR_QUIET"

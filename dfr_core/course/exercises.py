@@ -17,6 +17,7 @@ SAVED_EDITION = "quick"
 #: Set by the tests: a claim that does not hold stops the notebook in every edition.
 STRICT_VARIABLE = "DFR_STRICT"
 _hints: dict[str, str] = {}
+_judged: dict[str, str] = {}
 
 
 def check(
@@ -39,7 +40,7 @@ def check(
         draw: shows a right answer's result, such as ``lambda f: show(f(image), alt="...")``; called with the answer.
     """
     _hints[label] = hint
-    judgement = _judgement(answer, test, probe)
+    judgement = _judged[label] = _judgement(answer, test, probe)
     print(f"Exercise {label}: {judgement}")
     if judgement == "right":
         if draw:
@@ -58,6 +59,11 @@ def hint(label: str) -> None:
         known = ", ".join(_hints) or "none yet"
         raise DFRError(f"exercise {label}", "its check has not run", f"run the cell with its check first; those that have run: {known}")
     print(f"Hint {label}: {_hints[label]}")
+
+
+def passed(label: str) -> bool:
+    """Was the last answer to an exercise right? What nbgrader's checks assert."""
+    return _judged.get(label) == "right"
 
 
 def _judgement(answer: Any, test: Callable[[Any], Any], probe: Sequence[Any]) -> str:

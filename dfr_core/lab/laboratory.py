@@ -17,7 +17,7 @@ from ..device import cores, pick_device
 from ..editions import Edition
 from ..errors import DFRError
 from ..methods import METHODS, method
-from ..methods.base import versions
+from ..methods.model_file import versions
 from ..records import Store, file_fingerprint, key_of
 from ..settings import MethodSettings, Settings, edition_settings
 from .code import code_version

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 #: Name, as in model files and records -> module and class.
 METHODS: dict[str, str] = {
     "DFR": "dfr_core.methods.dfr:DFR",
+    "AE-ssim": "dfr_core.methods.ae:AESSIM",
+    "AE-l2": "dfr_core.methods.ae:AEL2",
+    "AnoGAN": "dfr_core.methods.anogan:AnoGAN",
+    "VAE-grad": "dfr_core.methods.vae_grad:VAEGrad",
     "CNN-FD": "dfr_core.methods.cnn_fd:CNNFD",
     "ST-p65": "dfr_core.methods.st:STp65",
     "ST-m": "dfr_core.methods.st:STm",
-    "AE-l2": "dfr_core.methods.ae:AEL2",
-    "AE-ssim": "dfr_core.methods.ae:AESSIM",
-    "AnoGAN": "dfr_core.methods.anogan:AnoGAN",
-    "VAE-grad": "dfr_core.methods.vae_grad:VAEGrad",
 }
 
 
@@ -46,7 +46,7 @@ def load_detector(path: str | Path, **options: Any) -> Detector:
         DFRError: a method that is not here, or as :meth:`dfr_core.methods.base.Detector.load`.
     """
     from ..files import load_tensors
-    from .base import method_of
+    from .model_file import method_of
 
     try:
         kind = method(method_of(load_tensors(path)[1]))

@@ -6,11 +6,9 @@ scikit-learn's manner: :meth:`Detector.fit` returns the detector, and what it fo
 from __future__ import annotations
 
 import json
-import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,18 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import __version__, scoring
+from .. import scoring
 from ..data import fingerprint
 from ..data.arrays import as_images, white_among
 from ..device import pick_device
 from ..errors import DFRError, Setting
-from ..files import load_tensors, save_tensors
+from ..files import save_tensors
 from ..settings import current_edition_name
 from .measured import measured
+from .model_file import FORMAT, FORMAT_VERSION, method_of, read_model, versions
 from .verdict import Verdict
 
-FORMAT = "dfr-model"
-FORMAT_VERSION = "2"  # 1: the projected extension had narrower layers
 #: The largest false positive rate for which a saved model knows the exact threshold.
 TAIL = 0.05
 
@@ -303,15 +300,7 @@ class Detector(ABC):
             DFRError: not a model file, one of another format version or method, a damaged one, or the backbone's
                 weights are not those the model was fitted with.
         """
-        tensors, about = load_tensors(path)
-        if about.get("format") != FORMAT:
-            raise DFRError(path, "not a DFR model", "give a file that `dfr fit --out` wrote")
-        if about.get("format_version") != FORMAT_VERSION:
-            raise DFRError(
-                path,
-                f"model of format version {about.get('format_version')}, but this package reads version {FORMAT_VERSION}",
-                "fit the model again",
-            )
+        tensors, about = read_model(path)
         self = cls._from_file(path, tensors, about, device=device, weights=weights, progress=progress)
         self._model.to(self.device).eval()
         return self._loaded(path)
@@ -341,16 +330,3 @@ class Detector(ABC):
                 "fit the model again",
             ) from error
         return self
-
-def method_of(about: dict[str, str]) -> str:
-    """Name of the method in a model file's words; files of the time when there was but one do not say it."""
-    return about.get("method", "DFR")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return (
-        {"python": platform.python_version()}
-        | {"dfr-lab": __version__}
-        | {name: version(name) for name in ("torch", "torchvision", "numpy", "scipy")}
-    )

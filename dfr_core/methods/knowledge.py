@@ -38,9 +38,13 @@ class Knowledge:
 
     @torch.no_grad()
     def standardise(self, crops: Tensor) -> None:
-        """From now on each channel has mean 0 and spread 1 over the patches of these crops; the network's scale says nothing."""
+        """From now on each channel has mean 0, and all together spread 1, over the patches of these crops: the scale says nothing.
+
+        One number for all: a channel that hardly ever speaks would else outweigh the others.
+        """
         said = self.said(crops)
-        self.mean, self.std = said.mean((0, 2, 3), keepdim=True), said.std((0, 2, 3), keepdim=True).clamp(min=1e-6)
+        self.mean = said.mean((0, 2, 3), keepdim=True)
+        self.std = (said - self.mean).square().mean().sqrt().clamp(min=1e-12)
         self.channels = said.shape[1]
 
     def __call__(self, crops: Tensor) -> Tensor:

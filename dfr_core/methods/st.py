@@ -214,7 +214,7 @@ class STp65(Detector):
             self.loss_curve_ = train(
                 Pupils(model), source, loop, lambda _, rows: model.loss(rows, s.weight_decay), checkpoint=state, progress=tell
             )
-        model.eval()
+        model.eval().requires_grad_(False)
         if not np.isfinite(self.loss_curve_).all():
             raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
 

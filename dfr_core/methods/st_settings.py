@@ -48,6 +48,9 @@ class STSettings(MethodSettings):
     steps: int | None = setting(None, "the students' optimiser steps; if given, it replaces epochs")
     seed: int = setting(0, "seeds the students and every random draw for them")
 
+    #: The students' steps in the embedded edition: what its few seconds a category allow.
+    EMBEDDED_STEPS: ClassVar[int] = 200
+
     #: Settings that a teacher depends on, beside its patches, the network and the pictures.
     OF_TEACHERS: ClassVar[tuple[str, ...]] = (
         "scale", "dimension", "knowledge", "metric", "compactness", "n_pictures", "teacher_steps", "teacher_batch", "teacher_units",
@@ -104,13 +107,13 @@ class STSettings(MethodSettings):
         """The sizes of an edition; the small ones learn from the slim VGG19 that comes along (docs/choices.md)."""
         if name == "paper":
             return cls()
-        steps: dict[str, dict[str, Any]] = {
+        sizes: dict[str, dict[str, Any]] = {
             "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 20},
-            "embedded": {"n_pictures": 48, "teacher_steps": 200, "steps": 100},
+            "embedded": {"n_pictures": 48, "teacher_steps": 400, "steps": cls.EMBEDDED_STEPS},
         }
         return cls(
             backbone="vgg19", weights="distilled", width=0.125, padding="reflect", scale=0.125, dimension=32, teacher_batch=8,
-            teacher_units=6, teacher_rate=4e-3, stride=4, crop=16, batch_size=4, learning_rate=4e-3, schedule="onecycle", **steps[name],
+            teacher_units=6, teacher_rate=1e-3, stride=4, crop=8, batch_size=8, learning_rate=1e-2, schedule="onecycle", **sizes[name],
         )  # fmt: skip
 
 
@@ -122,5 +125,7 @@ class STp65Settings(STSettings):
 @dataclass(frozen=True)
 class STmSettings(STSettings):
     """All three sizes."""
+
+    EMBEDDED_STEPS: ClassVar[int] = 120
 
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])

@@ -1,7 +1,7 @@
 """The teachers of ST: patch networks that have learnt what a pre-trained network says about patches (arXiv 1911.02357, Section 3.1).
 
-With T(p) the teacher's descriptor of a patch p, d numbers, P(p) the pre-trained network's, c numbers, each with mean 0 and spread 1, and
-D a linear decoder d -> c:
+With T(p) the teacher's descriptor of a patch p, d numbers, P(p) the pre-trained network's, c numbers, each with mean 0 and all with
+spread 1, and D a linear decoder d -> c:
 
     knowledge    L_k = mean over patches and channels of (D(T(p)) - P(p))^2
     metric       L_m = mean over patches of max(0, 1 + |T(p) - T(p+)|^2 - min(|T(p) - T(p-)|^2, |T(p+) - T(p-)|^2))
@@ -35,7 +35,7 @@ from .patch_network import PatchNetwork, normalise
 from .train import Checkpoint, ProgressBar, train
 
 log = logging.getLogger("dfr")
-VERSION = 1  # of what is below and of the pictures: teachers of another version are made again
+VERSION = 2  # of what is below and of the pictures: teachers of another version are made again
 SIDE = 256  # of the pictures
 NOISE, GREY = 0.1, 0.1  # of a positive: standard deviation of the noise on pixels in 0..1, chance to lose the colour (3.1)
 _CROPS = 5  # name of a random stream

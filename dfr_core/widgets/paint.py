@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import ipycanvas
 import ipywidgets
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ..plotting import FOUND, heat, outline, png, rgb
+from .canvas import canvas
 from .common import STYLE, View, select, slider
 
 Points = Sequence[tuple[float, float]]
@@ -87,7 +87,7 @@ class Paint(View):
         # Twice the threshold is bright: a faint defect and a loud one can be told apart, and scales do not jump.
         self._high = max(2 * threshold - self._low, threshold)
         shown = {"width": f"{round(width * SCALE)}px", "height": f"{round(height * SCALE)}px"}
-        self.canvas = ipycanvas.Canvas(width=width, height=height, sync_image_data=False, layout=shown)
+        self.canvas = canvas(width=width, height=height, sync_image_data=False, layout=shown)
         self.image = ipywidgets.Image(format="png", layout=shown)
         self.text = ipywidgets.Label()
         self.controls = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import ipycanvas
 import ipywidgets
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from ..backbones.architecture import ReceptiveField
 from ..backbones.vgg import VGG
 from ..plotting import FOUND, TRUTH, heat, side_by_side, to_image
 from ..receptive_field import effective_receptive_field, effective_size
+from .canvas import canvas
 from .common import FunctionView, select, slider, view
 
 
@@ -116,7 +116,7 @@ def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:
         row=slider("row", 0, image.shape[0] - 1, image.shape[0] // 2, unit="pixels"),
         column=slider("column", 0, image.shape[1] - 1, image.shape[1] // 2, unit="pixels"),
     )
-    made.canvas = ipycanvas.Canvas(width=image.shape[1], height=image.shape[0], layout={"width": "160px", "margin": "0 0 0 2em"})
+    made.canvas = canvas(width=image.shape[1], height=image.shape[0], layout={"width": "160px", "margin": "0 0 0 2em"})
     made.canvas.put_image_data(np.ascontiguousarray(image), 0, 0)
     # A page that opens later (Voila) has missed it.
     made.canvas.on_client_ready(lambda: made.canvas.put_image_data(np.ascontiguousarray(image), 0, 0))

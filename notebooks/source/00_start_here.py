@@ -38,12 +38,15 @@
 # saved ones. The last parts of the banner say which convolutional layers of the network are used, how long the autoencoder is trained
 # (*steps* of so many images x so many places drawn in each; the paper edition counts epochs), and the seed of every random draw.
 #
-# Three helpers come with it. `verdict(claim, test)` prints *yes*, or stops the notebook where a claim does not hold, which can happen once
-# you change a setting. `show` draws pictures side by side. `check` judges an exercise: *not attempted*, *right*, or *not yet* with a hint.
-# In an exercise put your code where the cell says so and run it again; write your prediction down first.
+# Some helpers come with it. `verdict(claim, test, size)` prints *yes* and what was measured. Where a claim does not hold it stops the notebook;
+# in another edition than the saved one it says so and goes on. `show` draws pictures side by side. `check` judges an exercise: *not attempted*,
+# *right*, or *not yet*; then `hint("0.1")` helps. In an exercise put your code where the cell says so and run it again. `predict` asks
+# what you expect *before* a cell shows it: choose, press *lock*, and find your prediction beside the outcome. `quiz` closes a notebook.
 
 # %%
-from dfr_core.course import check, show, start, verdict
+from dfr_core.course import (
+    check, hint, outcome, picture, predict, quiz, sealed, show, start, table, verdict,
+)
 
 edition = start(0)
 
@@ -54,6 +57,9 @@ edition = start(0)
 # the normal ones are shown to the detector.
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
+
 from dfr_core import DFR
 
 wood = edition.category("wood")
@@ -70,31 +76,37 @@ found = detector.segment(images)
 kinds = [sample.defect for sample in wood.test]
 print("training images:", len(wood.train))
 print("test images:    ", tuple(images.shape), "of the kinds", ", ".join(sorted(set(kinds))))
-verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]))
+verdict("one score a pixel", maps.shape == (len(images), *images.shape[-2:]), str(maps.shape))
 
 # %% [markdown]
-# Each row below: a test image with the true defect outlined in orange, its anomaly map (bright is anomalous, one colour
-# scale for all rows), and the segmentation outlined in blue: the pixels above a threshold. The threshold comes from the
+# Each row below: a test image, the true defect outlined in orange, the segmentation in blue, which are the pixels above a threshold;
+# then its anomaly map, bright where anomalous, on one colour scale for all rows. The threshold comes from the
 # training images alone, set so that a share of 0.005 of their pixels may lie above it; the colour scale ends at twice that.
 
 # %%
 from dfr_core.plotting import FOUND, heat, outline, to_image
 
 
-def show_rows(kinds, wanted, images, masks, maps, found, top):
-    """One row of pictures for the first image of each kind: the truth, the map, the segmentation."""
-    for k in map(kinds.index, wanted):
+def show_rows(kinds, seen, images, masks, maps, found, top):
+    """A row for the first image of each kind: truth and segmentation, map. `seen` says what is seen."""
+    for kind, alt in seen.items():
+        k = kinds.index(kind)
         image = to_image(images[k].numpy())
-        pictures = (
-            outline(image, masks[k].numpy(), width=2),
-            heat(maps[k], 0, top),
-            outline(image, found[k], FOUND, 2),
-        )
-        show(*pictures, titles=(kinds[k], "anomaly map", "segmentation"), width=2.9)
+        both = outline(outline(image, masks[k].numpy(), width=2), found[k], FOUND, 2)
+        show(both, heat(maps[k], 0, top), titles=(kind, "anomaly map"), width=4.3, alt=alt)
 
 
 limit = detector.threshold(0.005)
-show_rows(kinds, ("hole", "scratch", "liquid", "good"), images, masks, maps, found, 2 * limit)
+seen = {
+    "hole": "A board with a small round hole; the blue outline encloses it with a margin, and the map is "
+    "dark but for a bright disc there.",
+    "scratch": "A board with a forked scratch; the blue outline follows it closely, and so does the "
+    "bright line in the map.",
+    "liquid": "A board with a dark stain at its upper edge; it is outlined whole, and the map is bright "
+    "there, brightest along the stain's rim.",
+    "good": "A good board; the map is dark, and the segmentation marks a few specks.",
+}
+show_rows(kinds, seen, images, masks, maps, found, 2 * limit)
 
 # %% [markdown]
 # The map lights up where the wood is unlike all the wood seen before, although no defect was ever shown. Two things to
@@ -105,11 +117,12 @@ show_rows(kinds, ("hole", "scratch", "liquid", "good"), images, masks, maps, fou
 for kind, truth, blue in zip(kinds, masks.numpy(), found):
     if truth.any():
         print(f"{kind}:", "found, at least in part" if (truth & blue).any() else "missed")
-result = detector.evaluate(wood)
-verdict("defective pixels score higher than normal ones, nearly always", result["roc_auc"] > 0.95)
+roc = detector.evaluate(wood)["roc_auc"]
+verdict("defective pixels score higher than normal ones, nearly always", roc > 0.95, roc)
 # A hair above the threshold: a pixel that lies on it may fall to either side by rounding.
-flagged = (detector.anomaly_map(wood) > limit * (1 + 1e-4)).mean()
-verdict("at most 0.5 % of the training pixels lie above the threshold", flagged <= 0.005)
+above = (detector.anomaly_map(wood) > limit * (1 + 1e-4)).mean()
+name = "at most 0.5 % of the training pixels lie above the threshold"
+verdict(name, above <= 0.005, f"{above:.2%}")
 
 # %% [markdown]
 # The first verdict is about *ROC-AUC*, the chance that a random defective pixel scores above a random normal one: 0.5 is
@@ -119,8 +132,16 @@ verdict("at most 0.5 % of the training pixels lie above the threshold", flagged 
 # %% [markdown]
 # ## Where it fails
 #
-# Now a cable cut across, three wires in a sheath. In the first row anybody sees what is wrong; the second cable is good. *Before you
-# run it:* will the detector mark the place?
+# Now a cable cut across, three wires in a sheath. In one image a whole wire is missing; anybody sees that. Will the detector?
+
+# %%
+predict(
+    "0.1",
+    "A wire is missing. How much of the place where it should be will the segmentation mark?",
+    "nearly all of it",
+    "about half of it",
+    "hardly any of it",
+)
 
 # %%
 cable = edition.category("cable")
@@ -128,20 +149,36 @@ other = DFR(edition.settings).fit(cable)
 cut, truth = cable.load_test(edition.settings.image_size)
 names = [sample.defect for sample in cable.test]
 scores, blue = other.anomaly_map(cut), other.segment(cut)
-show_rows(names, ("missing_cable", "good"), cut, truth, scores, blue, 2 * other.threshold(0.005))
+pictures = {}
+for kind in ("missing_cable", "good"):
+    k = names.index(kind)
+    pictures[kind] = outline(to_image(cut[k].numpy()), truth[k].numpy(), width=2)
+    pictures[kind] = outline(pictures[kind], blue[k], FOUND, 2)
+absent = names.index("missing_cable")
+show(
+    pictures["missing_cable"],
+    heat(scores[absent], 0, 2 * other.threshold(0.005)),
+    pictures["good"],
+    titles=("missing_cable", "its anomaly map", "a good cable"),
+    width=3.6,
+    alt="A cable with two wires and an empty dark place, where next to nothing is marked and the map is "
+    "dim; and a good cable, on whose copper strands some blue specks are marked.",
+)
+marked = blue[absent][truth[absent].numpy()].mean()
+right = 0 if marked > 0.8 else 2 if marked < 0.2 else 1
+outcome("0.1", right, f"{marked:.0%} of the missing wire's place is marked.")
 
 # %%
-worse = other.evaluate(cable)
-verdict("on cables the ROC-AUC is lower than on wood", worse["roc_auc"] < result["roc_auc"])
-absent = names.index("missing_cable")
-inside = truth[absent].numpy()
-print(f"of the missing wire's place {blue[absent][inside].mean():.0%} is marked")
+worse = other.evaluate(cable)["roc_auc"]
+verdict("on cables the ROC-AUC is lower than on wood", worse < roc, f"{worse:.2f} against {roc:.2f}")
 
 # %% [markdown]
-# A wire is missing, and its place is hardly marked. The detector asks of each spot whether it can reproduce what is *there*; smooth and
+# The detector asks of each spot whether it can reproduce what is *there*; smooth and
 # dark is easily reproduced, here as in the filling between the wires. That something else *ought* to be there it knows only through
-# the deep layers, which see a larger piece. Meanwhile the copper strands, never twice in the same order, score high on the good
-# cable too. In the paper, on photographs and with the full network, cables are among the harder categories as well:
+# the deep layers, which see a larger piece, and with layers 1 to 12 that is not enough. Meanwhile the copper strands, never twice in the
+# same order, score high on the good cable too. So it is not only the quick edition: with more images and longer training cables remain one
+# of the three hardest of our fifteen categories ([Table II, measured here](../figures/table2.md)), and all sixteen layers help them more
+# than any other. In the paper, on photographs and with the full network, cables are among the harder categories as well:
 
 # %%
 from dfr_core.paper_numbers import TABLE_II
@@ -152,6 +189,23 @@ for name in ("wood", "cable"):
 # %% [markdown]
 # ## What happened: four stages
 #
+# This is the paper's Fig. 2, measured: one image of a hazelnut with a print on its way through the four stages. (It was made in the
+# embedded edition, as its last line says; all figures of the paper are in [figures](../figures/README.md).)
+
+# %%
+from IPython.display import Image
+from PIL import Image as File
+
+from dfr_core.plotting import png
+
+Image(
+    png(np.asarray(File.open("../figures/fig2.png").convert("RGB").reduce(2))),
+    alt="From left to right: a hazelnut with a print, maps of four layers of the network, the same maps "
+    "on one grid and stacked, the autoencoder and its reconstruction, and from the difference of the two "
+    "stacks the anomaly map, bright at the print, and its segmentation.",
+)
+
+# %% [markdown]
 # The whole method fits on one page of code: `dfr_core/literal.py` says it as the paper does, slowly and with nothing hidden. The
 # rest of the package, the *core*, computes the same with less time and memory. We go through that page with one image, and compare.
 #
@@ -165,7 +219,6 @@ import inspect
 import torch
 
 from dfr_core import literal
-from dfr_core.course import table
 
 settings = edition.settings
 network = detector.extractor.backbone  # frozen: nobody trains it here
@@ -187,7 +240,8 @@ size = images.shape[-2:]
 f = literal.regional_features(phi, size)
 print("f(x):", tuple(f.shape))
 core = detector.extractor(images[:1]).dense().movedim(-1, 1)  # the core keeps channels last
-verdict("the core makes the same vectors", torch.allclose(f, core, rtol=1e-3, atol=1e-3))
+apart = float((f - core).abs().max() / f.abs().max())
+verdict("the core makes the same vectors", apart < 1e-3, f"{apart:.0e} apart")
 
 # %% [markdown]
 # **3 · Reconstruction** (III-C). A small autoencoder is trained on the vectors of the normal images: squeeze each through
@@ -198,7 +252,8 @@ print(inspect.getsource(literal.autoencoder))
 cae = literal.autoencoder(detector.c_o_, detector.c_d_)
 shapes = [p.squeeze().shape for p in cae.parameters()]
 verdict("the core's has the same layers", shapes == [p.shape for p in detector.model.parameters()])
-verdict("c_d is far smaller than the vector's length c_o", 3 * detector.c_d_ < detector.c_o_)
+narrow = f"{detector.c_d_} of {detector.c_o_}"
+verdict("c_d is less than a fifth of the vector's length c_o", 5 * detector.c_d_ < detector.c_o_, narrow)
 
 # %% [markdown]
 # **4 · Scoring and segmentation** (III-D). A vector that comes back wrong is unlike the normal ones. The error is the
@@ -214,9 +269,11 @@ def trained(f):
 for function in (literal.error, literal.anomaly_map, literal.threshold):
     print(inspect.getsource(function))
 by_hand = literal.anomaly_map(trained, f, size)[0].numpy()
-verdict("the core's map is the same", abs(by_hand - maps[0]).max() < 1e-3 * maps[0].max())
+apart = abs(by_hand - maps[0]).max() / maps[0].max()
+verdict("the core's map is the same", apart < 1e-3, f"{apart:.0e} apart")
 normal = torch.from_numpy(detector.anomaly_map(wood))
-verdict("and so is its threshold", abs(literal.threshold(normal) / limit - 1) < 1e-4)
+apart = abs(literal.threshold(normal) / limit - 1)
+verdict("and so is its threshold", apart < 1e-4, f"{apart:.0e} apart")
 
 # %% [markdown]
 # That is the method. `features` below is stage 2 once more, as the core hands it out.
@@ -245,7 +302,7 @@ side = images.shape[-1] // features.shape[1]
 check(
     "0.1",
     side,
-    lambda s: s * features.shape[0] == images.shape[-2],
+    sealed("0.1", "9039650d9a9d"),
     "divide the image's side by the grid's side",
 )
 
@@ -253,8 +310,8 @@ check(
 # ### Exercise 0.2: which image is worst?
 #
 # One score an image is often enough: pass or reject. The paper scores pixels only; this package takes the largest score of the
-# image's anomaly map. Write `image_scores`. *Before you run it:* which kinds of image should get the lowest scores? Then look:
-# `list(zip(kinds, image_scores(maps)))`.
+# image's anomaly map. Write `image_scores`. *Before you run it:* which kinds of image should get the lowest scores? A right answer
+# draws the scores of all test images.
 
 
 # %%
@@ -265,33 +322,47 @@ def image_scores(maps):
     # END SOLUTION
 
 
-core = detector.image_score(images)
+def bars(f):
+    """The scores of the test images, one bar each, lowest first."""
+    scores = f(maps)
+    order = scores.argsort()
+    figure, axis = plt.subplots(figsize=(9, 3))
+    axis.bar([f"{k}: {kinds[k]}" for k in order], scores[order])
+    axis.set(ylabel="score of the image")
+    picture("One bar a test image, sorted by score; the kind of each stands below its bar.")
+
+
+example = np.array([[[1, 5], [2, 3]], [[0, -1], [7, 2]], [[-4, -2], [-3, -1]]])
 check(
     "0.2",
     image_scores,
-    lambda f: abs(f(maps) - core).max() < 1e-4 * core.max(),
+    lambda f: sealed("0.2", "8ac887168c6b")(f(example)),
     "the maximum over rows and columns",
     probe=(maps,),
+    draw=bars,
 )
 
 # %% [markdown]
 # ## Map of the course
 #
-# | notebook | question |
-# |---|---|
-# | [01 Receptive fields](01_receptive_fields.ipynb) | What part of the image does a unit of a deep layer see? |
-# | [02 Hierarchical features](02_hierarchical_features.ipynb) | What is in the maps, and what does padding put there? |
-# | [03 Regional features](03_regional_features.ipynb) | How do maps of five sizes become one vector a region? |
-# | [04 The autoencoder](04_autoencoder.ipynb) | What can a bottleneck not reproduce, and how narrow should it be? |
-# | [05 Scoring and segmentation](05_scoring_and_segmentation.ipynb) | Where to put the threshold without seeing a defect? |
-# | [06 Metrics](06_metrics.ipynb) | What do ROC and PRO reward, and when do they disagree? |
-# | [07 Scale ablation](07_scale_ablation.ipynb) | Which layers are worth having? |
-# | [08 Boundary effects](08_boundary_effects.ipynb) | Why do borders of images look anomalous? |
-# | [09 Speed](09_speed.ipynb) | Where do time and memory go? |
-# | [10 Your own photographs](10_your_photographs.ipynb) | Does it work on what you bring, or paint? |
-# | [11 Paper against code](11_paper_against_code.ipynb) | What did the authors do that the paper does not say? |
+# Click on a notebook to open it.
 #
-# Notebooks 01 to 05 follow the paper's Section III in order; 06 to 09 its Section IV; they can be read in any order after that.
+# | | notebook | question | the paper's |
+# |---|---|---|---|
+# | **the network** | [01 Receptive fields](01_receptive_fields.ipynb) | What part of the image does a unit of a deep layer see? | Table I |
+# | | [02 Hierarchical features](02_hierarchical_features.ipynb) | What is in the maps, and what must the network have learnt? | III-A |
+# | | [03 Regional features](03_regional_features.ipynb) | How do maps of five sizes become one vector a region? | III-B, Fig. 3 |
+# | **the detector** | [04 The autoencoder](04_autoencoder.ipynb) | What can a bottleneck not reproduce, and what does training buy? | III-C, Table VIII |
+# | | [05 Scoring and segmentation](05_scoring_and_segmentation.ipynb) | Where to put the threshold without seeing a defect? | III-D, Fig. 4 |
+# | **how good it is** | [06 Metrics](06_metrics.ipynb) | What do ROC and PRO reward, and when do they disagree? | Tables II, III |
+# | | [07 Scale ablation](07_scale_ablation.ipynb) | Which layers are worth having? | Figs. 5-8, Table IV |
+# | | [08 Boundary effects](08_boundary_effects.ipynb) | Why do borders of images look anomalous? | Fig. 9, Table V |
+# | | [09 Speed](09_speed.ipynb) | Where do time and memory go? | Table VI |
+# | **beyond** | [10 Your own photographs](10_your_photographs.ipynb) | Does it work on what you bring, or paint? | |
+# | | [11 Paper against code](11_paper_against_code.ipynb) | What did the authors do that the paper does not say? | |
+# | | [12 Why not pixels?](12_why_not_pixels.ipynb) | Why features, and not the pixels themselves? | IV-B |
+#
+# Notebooks 01 to 05 follow the paper's Section III and build on each other; from 06 on they can be read in any order.
 
 # %% [markdown]
 # ## Is everything there?
@@ -308,6 +379,28 @@ versions = {name: report["versions"][name] for name in shown}
 part = as_text({"edition": report["edition"], "versions": versions, "advice": []})
 print(part.removesuffix("nothing is missing"))
 print("`dfr info` would go on with advice on what is missing:", "advice" in report)
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+quiz(0, [
+    ("What does DFR learn from?",
+     ["good images and masks of defects", "good images only", "one image of each kind of defect"], 1,
+     "Masks serve only to measure how well it went."),
+    ("What does the threshold for an FPR of 0.005 rest on?",
+     ["the masks of the test images", "the scores of the training images", "the ROC curve"], 1,
+     "It is set so that 0.5 % of the training pixels lie above it; no defect is needed."),
+    ("Why is the outline of the hole wider than the hole?",
+     ["the threshold is too low", "the image was enlarged", "features beside the hole see it too"], 2,
+     "Each vector describes a square with its surroundings, at several scales."),
+    ("Why is the missing wire hardly marked?",
+     ["what is there is easily reproduced", "the place is too large", "its mask is wrong"], 0,
+     "Dark and smooth is normal between the wires; that a wire should be there, few channels know."),
+    ("A detector has a ROC-AUC of 0.5. What does that mean?",
+     ["half the defects are found", "half the pixels are right", "its scores order pixels by chance"], 2,
+     "A defective pixel then scores above a normal one as often as below."),
+])
 
 # %% [markdown]
 # ## Summary

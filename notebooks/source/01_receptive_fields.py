@@ -22,7 +22,9 @@
 # in the quick edition.
 
 # %%
-from dfr_core.course import check, show, start, table, verdict
+from dfr_core.course import (
+    check, hint, outcome, picture, predict, quiz, sealed, show, start, table, verdict,
+)
 
 edition = start(1)
 
@@ -48,8 +50,9 @@ from dfr_core.widgets import receptive_field as widget
 # field and the *jump* `j`, the distance in pixels between the fields of neighbouring units. A layer with kernel `k` and
 # stride `s` makes of them
 #
-#     r ← r + (k − 1) · j
-#     j ← s · j            starting from the pixel itself, r = 1 and j = 1.
+# $$r \leftarrow r + (k - 1)\,j, \qquad j \leftarrow s\,j,$$
+#
+# starting from the pixel itself, $r = 1$ and $j = 1$.
 #
 # VGG19 has five blocks of 2, 2, 4, 4 and 4 convolutions (3 × 3, stride 1) with a pooling between blocks.
 
@@ -70,8 +73,8 @@ def vgg_fields(blocks=(2, 2, 4, 4, 4)):
 sizes = [r for r, j in vgg_fields()]
 
 # %%
-print(table([("VGG19, here", *sizes), ("Table I", *TABLE_I.values())], ("layer", *TABLE_I)))
-verdict("our formula gives Table I", sizes == list(TABLE_I.values()))
+print(table([("side of the field [pixels]", *sizes)], ("layer", *TABLE_I)))
+verdict("our formula gives the paper's Table I, all sixteen", sizes == list(TABLE_I.values()))
 
 # %% [markdown]
 # The paper numbers the layers 1 to 16, and so does this course. From 3 pixels for layer 1 the field grows to 252 for layer
@@ -112,7 +115,8 @@ for layer, phi in poked.feature_maps(lit, tuple(range(1, 17))):
     unit = H // fields[layer - 1].jump // 2  # in the middle
     rows = (phi[:, 0, unit, 0] > 0).nonzero().flatten()
     noticed.append((int(rows[0]), int(rows[-1]) + 1))
-verdict("every unit notices as many pixels as Table I says", [b - a for a, b in noticed] == sizes)
+counted = [b - a for a, b in noticed]
+verdict("every unit notices as many pixels as Table I says", counted == sizes, f"{counted}")
 
 # %% [markdown]
 # ## Where a unit looks
@@ -120,7 +124,7 @@ verdict("every unit notices as many pixels as Table I says", [b - a for a, b in 
 # The poking also says *where* the field lies. That takes a third number, the start `b` of the field of unit 0. Padding by `p` moves
 # it outwards at each layer, `j` being the jump before that layer:
 #
-#     b ← b − p · j        starting from b = 0.
+# $$b \leftarrow b - p\,j, \qquad \text{starting from } b = 0.$$
 #
 # Unit `u` then sees the pixels from `b + u · j` to `b + u · j + r − 1`; the core's `interval(u)` gives the first of them and one
 # past the last. Fields are not cut off at the border of the image: there a unit looks into the padding.
@@ -135,14 +139,18 @@ verdict("the core says where, as found by poking", middle == noticed)
 
 # %%
 pixel = 128
-figure, axis = plt.subplots(figsize=(7, 3))
+figure, axis = plt.subplots(figsize=(10, 4.5))
 for layer, field in enumerate(fields, start=1):
     first, last = field.interval(pixel // field.jump)
     axis.barh(layer, last - first, left=first, height=0.7, color=SKY)
 axis.axvspan(0, 256, color="0.93", zorder=0)
 axis.axvline(pixel, color="k", lw=0.8)
-axis.set(xlabel="row of the image [pixels]", ylabel="layer", yticks=range(1, 17, 3))
-plt.show()
+axis.set(xlabel="row of the image [pixels]", ylabel="layer", yticks=range(1, 17))
+axis.text(2, 1, "image", color="0.4")
+picture(
+    "Sixteen horizontal bars around the same pixel, one a layer: 3 pixels wide for layer 1, ever wider "
+    "above it, and for layer 16 wider than the grey image, beyond whose right edge it reaches."
+)
 
 # %% [markdown]
 # Layer 16 reaches beyond the image (grey) even from its middle. How many units of a layer look at image pixels only?
@@ -166,10 +174,12 @@ print(table(rows, ("layer", "units", "inside", "share")))
 # ## Not all pixels count the same: effective fields
 #
 # The field says which pixels *can* matter. How much does each matter? Take the derivative of a unit by every pixel (Luo et
-# al., 2016). Let `φ_l` be the output of layer `l`, `[c, h, w]`, and `a = Σ_c φ_l[c, row, column]` what one unit answers, all its
-# channels together. The effect of pixel `p` of the image `x` is
+# al., 2016). Let $\phi_l$ be the output of layer $l$, `[c, h, w]`, and
+# $a = \sum_c \phi_l[c, \text{row}, \text{column}]$ what one unit answers, all its channels together. The effect of pixel `p` of the image `x` is
 #
-#     E(p) = |∂a / ∂x(p)|, summed over colours and images, scaled to sum 1.
+# $$E(p) = \left|\frac{\partial a}{\partial x(p)}\right|,$$
+#
+# summed over colours and images, and scaled to sum 1.
 #
 # A pixel in the middle reaches the unit along many paths through the layers, one at the edge along a single path. So the
 # middle should count more.
@@ -187,31 +197,44 @@ naive = naive / naive.sum()  # [256, 256]
 core = effective_receptive_field(
     lambda x: dict(network.feature_maps(x, (12,)))[12], network.normalise(images), (16, 16)
 )
-verdict("our gradient equals the core's", torch.allclose(naive, core, atol=1e-6))
+apart = float((naive - core).abs().max())
+verdict("our gradient equals the core's", apart < 1e-6, f"{apart:.0e} apart")
 first, last = fields[11].interval(16)
-verdict(
-    "nothing outside the theoretical field", core.sum() - core[first:last, first:last].sum() < 1e-5
-)
+outside = float(1 - core[first:last, first:last].sum())
+verdict("nothing outside the theoretical field", abs(outside) < 1e-5, f"{outside:.0e}")
 
 # %% [markdown]
 # Now for all layers. `measure` does what we just did, sixteen times, and also finds the smallest square around the field's centre
-# that holds 95 % of the effect. It cannot be larger than the theoretical field, outside which there is no effect. Is it smaller?
+# that holds 95 % of the effect. It cannot be larger than the theoretical field. How much smaller is it?
+
+# %%
+predict(
+    "1.1",
+    "Layer 16 can see 252 pixels. How wide is the square that holds 95 % of the effect on its unit?",
+    "nearly all of the 252 pixels",
+    "something like half of them",
+    "less than a tenth of them",
+)
 
 # %%
 measured = widget.measure(network, images)
 effective = [m.size for m in measured]
-verdict(
-    "from layer 5 on the effective field is smaller than the theoretical one",
-    all(e < t for e, t in zip(effective[4:], sizes[4:])),
-)
+share = effective[-1] / sizes[-1]
+right = 0 if share > 0.9 else 2 if share < 0.1 else 1
+outcome("1.1", right, "The field grows with every layer, what counts in it more slowly.")
+smaller = all(e < t for e, t in zip(effective[4:], sizes[4:]))
+ends = f"layer 5: {effective[4]} of {sizes[4]}, layer 16: {effective[-1]} of {sizes[-1]}"
+verdict("from layer 5 on the effective field is smaller than the theoretical one", smaller, ends)
 
-# %%
-figure, axis = plt.subplots(figsize=(7, 3))
+figure, axis = plt.subplots(figsize=(10, 4.5))
 axis.plot(range(1, 17), sizes, "o-", label="theoretical (Table I)")
 axis.plot(range(1, 17), effective, "s-", label="95 % of the effect")
 axis.set(xlabel="layer", ylabel="side of the field [pixels]", xticks=range(1, 17))
 axis.legend()
-plt.show()
+picture(
+    "Two curves over the sixteen layers. They coincide up to layer 4; then the theoretical field rises "
+    "to 252 pixels and the square with 95 % of the effect to little more than half of that."
+)
 
 # %% [markdown]
 # The two curves part as the layers get deeper. Deep layers look at large areas, but mostly at the middle of them. That is
@@ -222,7 +245,9 @@ chosen = (4, 8, 12, 16)
 show(
     *(np.sqrt(measured[k - 1].effect) for k in chosen),
     titles=[f"layer {k}: {sizes[k - 1]} px" for k in chosen],
-    width=2.2,
+    width=3,
+    alt="Four fields enlarged to one size: layer 4 is bright nearly to its edges, layers 8, 12 and 16 "
+    "only in the middle; in layer 16 the outline of a wire can be seen.",
 )
 
 # %% [markdown]
@@ -270,12 +295,14 @@ verdict("the same as from the core's operator of Eq. 1 and 2", core == regions)
 
 # %%
 photograph = to_image(images[0].numpy())
-picture, text = widget.draw(photograph, measured[7], layer=8, row=100, column=60)
+panel, text = widget.draw(photograph, measured[7], layer=8, row=100, column=60)
 show(
-    picture[:, :256],
-    picture[:, 260:],
+    panel[:, :256],
+    panel[:, 260:],
     titles=("blue: field, orange: the unit's own pixels", "how much each pixel counts"),
-    width=3.6,
+    width=4.6,
+    alt="Left the cable with a blue square between two wires, the field, and a tiny orange one in its "
+    "middle; right a glowing patch that fills only the middle of that square.",
 )
 print(text.split(" Right:")[0])
 
@@ -298,11 +325,10 @@ layer_17 = None
 # BEGIN SOLUTION
 layer_17 = vgg_fields((2, 2, 4, 4, 4, 1))[-1][0]
 # END SOLUTION
-deeper = torch.nn.Sequential(network.stack, torch.nn.MaxPool2d(2), torch.nn.Conv2d(1, 1, 3))
 check(
     "1.1",
     layer_17,
-    lambda r: r == conv_fields(deeper)[-1].size,
+    sealed("1.1", "7c23eecf65ea"),
     "take the last pair of vgg_fields() and apply the rules of r and j twice more",
 )
 
@@ -327,19 +353,14 @@ def receptive_field(layers):
 
 dilated = [(3, 1, 1), (3, 1, 2), (3, 1, 4)]
 pooled = [(3, 1, 1), (2, 2, 1), (3, 1, 1), (2, 2, 1), (3, 1, 1)]
-
-
-def by_core(layers):
-    """The same from the core; a pooling counts like a convolution."""
-    return conv_fields(torch.nn.Conv2d(1, 1, k, s, dilation=d) for k, s, d in layers)[-1].size
-
-
+others = [[(1, 1, 1)], [(7, 2, 1), (3, 2, 1), (3, 1, 1)], [(3, 2, 2), (5, 1, 3)]]
 check(
     "1.2",
     receptive_field,
-    lambda f: all(f(layers) == by_core(layers) for layers in (dilated, pooled)),
-    "r grows by (k - 1) d j",
+    lambda f: sealed("1.2", "9a0638701867")([f(layers) for layers in (dilated, pooled, *others)]),
+    "r grows by (k - 1) d j, and only then j by s",
     probe=(dilated,),
+    draw=lambda f: print(f"dilated: {f(dilated)} pixels, pooled: {f(pooled)} pixels"),
 )
 
 # %% [markdown]
@@ -356,6 +377,19 @@ layers_for_60 = tuple(
     1 + next(k for k, side in enumerate(sides) if side >= 60) for sides in (sizes, effective)
 )
 # END SOLUTION
+
+
+def both(pair):
+    """The two curves once more, with the answer on them."""
+    figure, axis = plt.subplots(figsize=(9, 3.5))
+    for sides, layer in zip((sizes, effective), pair):
+        axis.plot(range(1, 17), sides, "-")
+        axis.plot(layer, sides[layer - 1], "ko")
+    axis.axhline(60, ls=":", color="0.5")
+    axis.set(xlabel="layer", ylabel="side of the field [pixels]", xticks=range(1, 17))
+    picture("The two curves and a line at 60 pixels; on each a dot where it first reaches the line.")
+
+
 check(
     "1.3",
     layers_for_60,
@@ -364,19 +398,45 @@ check(
         for k, sides in zip(pair, (sizes, effective), strict=True)
     ),
     "layers count from 1, list positions from 0",
+    draw=both,
 )
 
 # %% [markdown]
 # ## Ours, the paper's, the difference
+#
+# The paper's Table I is arithmetic, and ours agrees in every layer, so there is nothing to subtract. What the paper does not say is how
+# much of each field counts; that depends on the weights, and here it is for this edition's. With other weights these columns change, the
+# first does not.
 
-# %%
-rows = [(f"layer {k}", sizes[k - 1], TABLE_I[k]) for k in (1, 4, 8, 12, 16)]
-print(table(rows, ("field [pixels]", "ours", "paper")))
+# %% tags=["nbval-ignore-output"]
+rows = [
+    (k, TABLE_I[k], effective[k - 1], f"{effective[k - 1] / TABLE_I[k]:.0%}")
+    for k in (1, 4, 8, 12, 16)
+]
+print(table(rows, ("layer", "Table I [pixels]", "95 % of the effect [pixels]", "share")))
 
 # %% [markdown]
-# No difference: receptive fields are arithmetic. The paper does not speak of effective fields; they are ours, and they depend on the
-# weights. With other weights (another edition) the lower curve above changes, the upper one does not.
-#
+# ## Five questions
+
+# %%
+quiz(1, [
+    ("Two 3 × 3 convolutions, stride 1, one after the other. What does a unit of the second see?",
+     ["3 × 3 pixels", "5 × 5 pixels", "9 × 9 pixels"], 1, "r = 1 + 2 + 2."),
+    ("What does a pooling with stride 2 change for all layers behind it?",
+     ["each adds twice as many pixels", "each adds half as many", "nothing"], 0,
+     "The jump doubles, and a layer adds (k - 1) j."),
+    ("Why does a unit in the middle of layer 16 see padding in an image of 256 pixels?",
+     ["its field is wider than the image", "fields lie 16 pixels apart, and none falls inside",
+      "VGG19 crops the image"], 1, "It would have to begin at one of the first five pixels; none does."),
+    ("Why do pixels at the edge of a field count less?",
+     ["they are darker", "the kernels are small there", "fewer paths lead from them to the unit"], 2,
+     "One path from a corner, very many from the middle."),
+    ("Which of these changes when the network has other weights of the same shape?",
+     ["the theoretical field", "the effective field", "the jump"], 1,
+     "The other two are arithmetic on kernels and strides."),
+])
+
+# %% [markdown]
 # ## Summary
 #
 # - `r ← r + (k − 1) j` and `j ← s j` give Table I; poking pixels confirms it.

@@ -20,7 +20,9 @@
 # **Runtime:** about 12 s and 900 MiB in the quick edition on 2 CPU cores, 40 minutes in the paper edition on a GPU. Download: none.
 
 # %%
-from dfr_core.course import check, show, start, table, verdict
+from dfr_core.course import (
+    check, hint, outcome, picture, predict, quiz, sealed, show, start, table, verdict,
+)
 
 edition = start(5)
 settings = edition.settings
@@ -28,7 +30,7 @@ settings = edition.settings
 # %% [markdown]
 # ## A detector to look into
 #
-# We fit one to the normal images of a category, as notebook 04 explains. Everything below looks at this one detector.
+# We fit one to the normal images of a category, capsules, as notebook 04 explains. All but Fig. 4 below looks at this one detector.
 
 # %%
 import matplotlib.pyplot as plt
@@ -36,9 +38,9 @@ import numpy as np
 import torch
 
 from dfr_core import DFR
-from dfr_core.plotting import HEAT
+from dfr_core.plotting import HEAT, outline
 
-category = edition.category("leather")
+category = edition.category("capsule")
 train = category.load_train(settings.image_size)
 images, masks = category.load_test(settings.image_size)
 detector = DFR(settings).fit(train)
@@ -46,7 +48,7 @@ detector = DFR(settings).fit(train)
 normal = detector.anomaly_tensor(train).cpu()  # anomaly maps of the training images, [N, h, w]
 maps = detector.anomaly_tensor(images).cpu()  # and of the test images
 defective = [k for k in range(len(masks)) if masks[k].any()]
-k = max(defective, key=lambda k: int(masks[k].sum()))  # the image with the largest defect
+k = [sample.defect for sample in category.test].index("faulty_imprint")  # one to look at closely
 print(
     f"{len(train)} normal images to learn from, {len(images)} to test with, {len(defective)} of them with a defect"
 )
@@ -54,9 +56,9 @@ print(
 # %% [markdown]
 # ## Section III-D, Eq. 5: the score of one regional feature
 #
-#     A(i, j) = ‖ f(i, j) − f̂(i, j) ‖₂          [h_o, w_o, c_o] → [h_o, w_o]          (Eq. 5)
+# $$A(i, j) = \bigl\lVert f(i, j) - \hat f(i, j) \bigr\rVert_2, \qquad [h_o, w_o, c_o] \to [h_o, w_o] \qquad \text{(Eq. 5)}$$
 #
-# f̂(i, j), a vector of c_o numbers like f(i, j), is what the autoencoder makes of it. The score is the length of what it failed to
+# $\hat f(i, j)$, a vector of c_o numbers like $f(i, j)$, is what the autoencoder makes of it. The score is the length of what it failed to
 # reproduce: a distance in feature space, without a unit, to be compared within one fitted detector only. It is the term that training
 # made small (Eq. 4), one position at a time instead of all of them together. To the letter, in two loops:
 
@@ -78,7 +80,8 @@ f, f_hat = f.cpu(), detector.reconstruct(f).cpu()
 A = score(f, f_hat)
 
 core = detector.regional_anomaly_map(features)[0].cpu()
-verdict("the core's scores equal ours", torch.allclose(core, A, rtol=1e-3, atol=1e-4))
+apart = float((core - A).abs().max() / A.max())
+verdict("the core's scores equal ours", apart < 1e-3, f"{apart:.0e} apart")
 print("f and f̂:", tuple(f.shape), "  A:", tuple(A.shape))
 
 # %% [markdown]
@@ -90,7 +93,7 @@ print("f and f̂:", tuple(f.shape), "  A:", tuple(A.shape))
 #
 # A has one value for each block of pixels. To get one for each pixel, the paper interpolates bilinearly. Think of each score as sitting
 # in the middle of its block. A pixel lies between the middles of up to four blocks and takes their weighted mean, the nearer the
-# heavier. At the border there is no block further out; the last one is used alone. We write Â, [h, w], for the interpolated map; this
+# heavier. At the border there is no block further out; the last one is used alone. We write $\hat A$, `[h, w]`, for the interpolated map; this
 # hat says *at the size of the image*, not *reconstructed*.
 
 
@@ -110,20 +113,20 @@ size = settings.image_size
 places = [(0, 0), (1, 2), (100, 31), (128, 200), (size - 1, size - 1), (3, size - 2)]
 ours = [pixel(core, y, x, size) for y, x in places]
 theirs = [float(maps[k, y, x]) for y, x in places]
-verdict("the core's pixel-wise map equals ours", np.allclose(ours, theirs, rtol=1e-3))
+apart = max(abs(a / b - 1) for a, b in zip(ours, theirs))
+verdict("the core's pixel-wise map equals ours", apart < 1e-3, f"{apart:.0e} apart")
 
 # %%
-show(
-    images[k],
-    masks[k],
-    A,
-    maps[k],
-    titles=["image", "ground truth", "A (regional)", "Â (pixel-wise)"],
-    width=2.4,
-)
+marked = outline(images[k].permute(1, 2, 0).numpy(), masks[k].numpy(), width=2)
+titles = ["image, orange: truth", "A (regional)", "Â (pixel-wise)"]
+alt = "A black and orange capsule without its print, the place of the missing 500 outlined; and its map, in blocks "
+alt += "and smooth: the orange half is bright all over, the outline of the capsule less so."
+show(marked, A, maps[k], titles=titles, width=3.6, alt=alt)
 
 # %% [markdown]
-# Bright is anomalous. The middle of the defect stands out, its ends fade, where the fold is shallow and the leather looks nearly normal.
+# Bright is anomalous. The print 500 is missing from this capsule, and the whole half where it belongs stands out: the features know that
+# digits are usual there, though not where each stroke would be. The outline of the capsule is somewhat bright, too, although nothing is
+# wrong with it; edges are hard to rebuild.
 # Interpolation only removes the blocks, it adds no knowledge.
 
 # %% [markdown]
@@ -135,7 +138,7 @@ show(
 # %%
 defect_scores = maps[masks]
 edges = np.linspace(float(normal.min()), float(maps.max()), 80)
-figure, axis = plt.subplots(figsize=(6.4, 2.8))
+figure, axis = plt.subplots(figsize=(9, 3.8))
 for values, label in (
     (normal.flatten(), "normal pixels, training"),
     (defect_scores, "defective pixels, test"),
@@ -143,13 +146,17 @@ for values, label in (
     axis.hist(values.numpy(), edges, density=True, histtype="stepfilled", alpha=0.6, label=label)
 axis.set(xlabel="anomaly score", ylabel="density", yscale="log")
 axis.legend()
-plt.show()
+picture(
+    "Two histograms on a logarithmic scale: normal pixels pile up at low scores and have a thin tail, "
+    "defective ones spread over the whole range; the two overlap."
+)
 
 typical = normal[:, ::4, ::4].quantile(0.95)  # every fourth row and column is enough
-verdict("defective pixels score higher in the middle", defect_scores.median() > normal.median())
+middle = float(defect_scores.median() / normal.median())
+verdict("defective pixels score higher in the middle", middle > 1, f"{middle:.1f} times as high")
 beaten = float((defect_scores > typical).float().mean())
-verdict("more than half of them outdo nearly all normal ones", beaten > 0.5)
-verdict("but not all of them do", beaten < 0.95)
+verdict("more than half of them outdo nearly all normal ones", beaten > 0.5, f"{beaten:.0%}")
+verdict("but not all of them do", beaten < 0.95, f"{1 - beaten:.0%} do not")
 
 # %% [markdown]
 # Defective pixels reach far higher, yet the two overlap: some of them look normal to the detector. No threshold separates them,
@@ -162,7 +169,7 @@ verdict("but not all of them do", beaten < 0.95)
 # We accept a **false positive rate** (FPR): the share of normal pixels that may be called anomalous by mistake. The threshold T is the
 # smallest score above which at most that share of the normal pixels lies:
 #
-#     T = min { t : #{normal pixels with score > t} ≤ FPR · #{normal pixels} }
+# $$T = \min\bigl\{\, t : \#\{\text{normal pixels with score} > t\} \le \text{FPR} \cdot \#\{\text{normal pixels}\} \,\bigr\}$$
 #
 # So sort the normal scores from the highest down and skip as many as are allowed. For FPR = 0 none may be skipped, and T is the highest
 # normal score: "no pixels in the normal images are wrongly classified", as the paper says.
@@ -190,8 +197,8 @@ for fpr, T in limits.items():
     allowed = fpr * normal.numel()
     above, from_there = int((normal > T).sum()), int((normal >= T).sum())
     print(f"FPR {fpr}: of {normal.numel():,} normal pixels {int(allowed):,} may lie above T")
-    verdict("  no more do", above <= allowed)
-    verdict("  any lower T would mark too many", from_there > allowed)
+    verdict("  no more do", above <= allowed, f"{above:,}")
+    verdict("  any lower T would mark too many", from_there > allowed, f"{from_there:,}")
     verdict("  the core's threshold is this one", scoring.threshold(normal, fpr) == T)
     verdict("  and the fitted detector knows it", np.isclose(detector.threshold(fpr), T, rtol=1e-4))
 
@@ -205,64 +212,97 @@ for fpr, T in limits.items():
 # It is a promise about the training images, which the autoencoder knows. New normal images are the real test.
 
 # %%
+predict(
+    "5.1",
+    "The threshold lets 0.5 % of the training pixels pass. How many pixels of new good images lie above it?",
+    "less than half as many, 0.25 %",
+    "about as many, within a factor of two",
+    "more than twice as many, 1 %",
+)
+
+# %%
 good = [k for k in range(len(masks)) if not masks[k].any()]
 train_rates = {fpr: float((normal > T).float().mean()) for fpr, T in limits.items()}
 new_rates = {fpr: float((maps[good] > T).float().mean()) for fpr, T in limits.items()}
 rows = [(f"{fpr:.1%}", f"{train_rates[fpr]:.1%}", f"{new_rates[fpr]:.1%}") for fpr in paper_rates]
 print(table(rows, head=("accepted", "training images", f"{len(good)} new normal images")))
+times = new_rates[0.005] / train_rates[0.005]
+right = 0 if times < 0.5 else 2 if times > 2 else 1
+outcome("5.1", right, "From so few good images that is a rough estimate.")
 single = (normal > limits[0.005]).float().mean((1, 2))
-verdict(
-    "single training images differ by more than a factor of three", single.max() > 3 * single.min()
-)
+name = "single training images differ by more than a factor of two"
+verdict(name, single.max() > 2 * single.min(), f"{single.min():.1%} to {single.max():.1%}")
 
 # %% [markdown]
 # On the training images the rate is met exactly, because T was chosen that way; but only by all of them together, one image has several
-# times the false alarms of another. On new normal images it is whatever the right column says. From so few of them that is a rough
-# estimate, even where it lies below the accepted rate. The more closely the autoencoder fits few training images, the more new ones
-# exceed it. Whoever can spare some normal images should take the threshold from those: `detector.calibrate(images)` does.
+# times the false alarms of another. On new normal images it is whatever the right column says. The more closely the autoencoder fits few
+# training images, the more new ones exceed it. Over all fifteen categories in the embedded edition the rate of 0.5 % holds on new images
+# within a factor of two; the rate of zero does not: some pixels of new good images exceed every training score in a good part of the
+# trainings (claims 3 and 4 of [the paper's claims, measured](../figures/claims.md)). Whoever can spare some normal images should take the
+# threshold from those: `detector.calibrate(images)` does.
 
 # %% [markdown]
 # ## Section III-D, Fig. 4: segmentation
 #
-# A pixel is called anomalous if its score exceeds the threshold. The columns are those of the paper's Fig. 4: input, ground truth (GT),
-# anomaly map (AM), and segmentation maps (SM) for an acceptable FPR of 0 and of 0.005. Shown is the first image of each kind of defect.
-# All anomaly maps share one colour scale.
+# A pixel is called anomalous if its score exceeds the threshold. The columns below are those of the paper's Fig. 4: input, ground truth (GT),
+# anomaly map (AM), and segmentation maps (SM) for an acceptable FPR of 0 and of 0.005. The rows are six categories, three textures and three
+# objects, each with a detector of its own. Lest we show only what works, the defect shown is the *middle* one of its category: sorted by
+# the share that is marked at 0.005, as many are found better as worse.
 
 # %%
-kinds = {category.test[n].defect: n for n in reversed(defective)}  # the first image of each kind
-shown = sorted(kinds.values())
+predict(
+    "5.2",
+    "Six middling defects. With an FPR of 0, of how many is a twentieth or more marked?",
+    "of none or one",
+    "of two to four",
+    "of five or six",
+)
+
+
+# %%
+def middling(name):
+    """A defect of which the median share is found: its kind, image, mask, map, and both thresholds."""
+    one = edition.category(name)
+    fitted = DFR(settings).fit(one)
+    tests, truth = one.load_test(settings.image_size)
+    A, T = fitted.anomaly_tensor(tests).cpu(), [fitted.threshold(fpr) for fpr in paper_rates]
+    share = {n: float((A[n] > T[1])[m].float().mean()) for n, m in enumerate(truth) if m.any()}
+    n = sorted(share, key=share.get)[len(share) // 2]
+    return one.test[n].defect, tests[n], truth[n], A[n], T
+
+
+six = {n: middling(n) for n in ("carpet", "grid", "wood", "hazelnut", "pill", "zipper")}
+
+# %%
 heads = ["input", "GT", "AM", "SM, FPR 0", "SM, FPR 0.005"]
-figure, axes = plt.subplots(len(shown), 5, figsize=(9, 1.85 * len(shown)), squeeze=False)
-for row, n in zip(axes, shown):
-    panels = [
-        images[n].permute(1, 2, 0),
-        masks[n],
-        maps[n],
-        *(scoring.segment(maps[n], T) for T in limits.values()),
-    ]
+figure, axes = plt.subplots(len(six), 5, figsize=(12, 2.55 * len(six)))
+for row, (name, (kind, image, mask, scores, T)) in zip(axes, six.items()):
+    panels = [image.permute(1, 2, 0), mask, scores, *(scoring.segment(scores, t) for t in T)]
     for axis, panel, head in zip(row, panels, heads):
-        scale = {"cmap": HEAT, "vmin": float(normal.min()), "vmax": 2 * limits[0.005]}
+        scale = {"cmap": HEAT, "vmin": float(scores.min()), "vmax": 2 * T[1]}
         axis.imshow(panel, **(scale if head == "AM" else {"cmap": "gray"}))
-        axis.set_title(head if n == shown[0] else "", fontsize=10)
+        axis.set_title(head if name == "carpet" else "", fontsize=12)
         axis.set(xticks=[], yticks=[])
-    row[0].set_ylabel(category.test[n].defect)
+    row[0].set_ylabel(f"{name}: {kind.replace('_', ' ')}", fontsize=12)
 figure.tight_layout()
-plt.show()
-
-# %%
-found = detector.segment(images[k : k + 1], fpr=0.005)[0]
-disagree = int((torch.from_numpy(found) != (maps[k] > limits[0.005])).sum())
-verdict("detector.segment does these steps in one call", disagree <= 10)
-strict, tolerant = (int((maps[defective] > T).sum()) for T in limits.values())
-verdict("the lower threshold marks more pixels", tolerant > strict)
-touched = [bool((maps[n] > limits[0.0])[masks[n]].any()) for n in shown]
-print(f"with an FPR of 0, {sum(touched)} of the {len(touched)} defects shown are touched")
+picture(
+    "Six rows: a cut in a carpet, a stain on wood and a split zipper are bright in their maps and marked "
+    "with both thresholds, dirt on a grid hardly with the first; of a cut in a hazelnut the edge of "
+    "the cap above it is marked as well, and of a scratch on a pill next to nothing."
+)
+touched = sum(float((s > T[0])[m].float().mean()) > 0.05 for _, _, m, s, T in six.values())
+outcome("5.2", 0 if touched < 2 else 1 if touched < 5 else 2, f"Of {touched} of the {len(six)}.")
+more = [float((s > T[1])[m].float().mean() - (s > T[0])[m].float().mean()) for _, _, m, s, T in six.values()]
+sizes = f"by {100 * min(more):.0f} to {100 * max(more):.0f} points"
+verdict("the lower threshold marks more of every defect", min(more) > 0, sizes)
 
 # %% [markdown]
-# With an FPR of 0 the spots (color, glue, poke) are marked whole, and wider than they are, because neighbouring features see them, too.
-# Of the cut and of the long fold only a part is. With 0.005 more of both follows, and false alarms come with it, many of them at the
-# image's border (notebook 08). The fold's shallow ends are hardly to be seen in the anomaly map, and what is invisible there no threshold
-# brings back.
+# Three of the six are marked, at least in part, by a threshold that no training pixel exceeds: the cut in the carpet, the stain on the
+# wood, the split zipper. With 0.005 more of every defect is marked, and false alarms come with it, many of them along the border (notebook
+# 08); on the hazelnut the edge of the cap is marked together with the fine cut below it, since it is as bright. Of the scratch on the pill
+# next to nothing is found: in the map it is no brighter than the red specks that every pill has, and what does not show there no threshold
+# brings back. What is marked is also wider than a small defect, because neighbouring features see it, too. The embedded edition's Fig. 4,
+# with other categories, is among [the figures](../figures/README.md).
 
 # %% [markdown]
 # ## Try it
@@ -288,18 +328,21 @@ T, falling = limits[0.005], widget.falling(normal.numpy())
 chart = widget.histogram(falling, defect_scores.numpy())
 ends = float(normal.min()), float(maps.max())
 verdict("the widget's threshold is ours", widget.limit_for(falling, 0.005) == T)
-Image(png(widget.draw(chart, T, arrays[0][k], arrays[1][k], arrays[2][k], *ends)))
-
-# %%
-counts = {fpr: widget.count(arrays[1][k] > T, arrays[2][k]) for fpr, T in limits.items()}
-for c in counts.values():
-    verdict("hits and misses make up the defect", c.hits + c.misses == int(masks[k].sum()))
-verdict("tolerance turns misses into hits", counts[0.005].hits >= counts[0.0].hits)
-verdict("and costs false alarms", counts[0.005].false_alarms > counts[0.0].false_alarms)
+found = detector.segment(images[k : k + 1], fpr=0.005)[0]
+disagree = int((torch.from_numpy(found) != (maps[k] > T)).sum())
+verdict("detector.segment does these steps in one call", disagree <= 10, f"{disagree} pixels differ")
+none, some = (widget.count(arrays[1][k] > t, arrays[2][k]) for t in limits.values())
+verdict("hits and misses make up the defect", none.hits + none.misses == int(masks[k].sum()))
+verdict("tolerance turns misses into hits", some.hits > none.hits, f"{none.hits} to {some.hits}")
+sizes = f"{none.false_alarms} to {some.false_alarms}"
+verdict("and costs false alarms", some.false_alarms > none.false_alarms, sizes)
+alt = "Histograms of normal and defective scores with the threshold as a line; the map of the capsule; and the "
+alt += "capsule, on which part of the missing digits is blue, part orange, and pink lies around them."
+Image(png(widget.draw(chart, T, arrays[0][k], arrays[1][k], arrays[2][k], *ends)), alt=alt)
 
 # %% [markdown]
-# The map is dim here because its colours reach up to the highest score of all test images. The false alarms lie in two places: along
-# the defect, where features still see it, and at the image's border. Move to a spot in the widget, and a wide ring of them
+# The map is dim here because its colours reach up to the highest score of all test images. The false alarms lie around the digits, where
+# features still see that they are missing, and at the end of the capsule. Move to the poke in the widget, and a wide ring of them
 # surrounds it. A factory would not mind those; a metric does. Notebook 06 asks what metrics reward.
 
 # %% [markdown]
@@ -314,7 +357,6 @@ verdict("image_score is the maximum of the map", torch.equal(scoring.image_score
 highest = max(by_hand[n] for n in good)
 outdo = sum(bool(by_hand[n] > highest) for n in defective)
 print(f"{outdo} of {len(defective)} defective images score higher than every normal test image")
-verdict("the largest defect is among them", by_hand[k] > highest)
 
 # %% [markdown]
 # ### Exercise 5.1 · A threshold that every image keeps
@@ -330,8 +372,12 @@ strictest = max(naive_threshold(scores, 0.005) for scores in normal)
 check(
     "5.1",
     strictest,
-    lambda T: limits[0.005] <= T and max(scoring.threshold(one, 0.005) for one in normal) == T,
+    lambda T: (
+        max(float((one > T).float().mean()) for one in normal) <= 0.005
+        and max(float((one >= T).float().mean()) for one in normal) > 0.005
+    ),
     "every image has a threshold of its own; which of them keeps the rate in all the others, too?",
+    draw=lambda T: print(f"all images together then keep {float((normal > T).float().mean()):.2%}"),
 )
 
 # %% [markdown]
@@ -349,15 +395,15 @@ def false_positive_rate(scores, mask, T):
     # END SOLUTION
 
 
+scores = torch.tensor([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]])
+wrong = torch.tensor([[False, False, True, False], [False, True, True, False]])
 check(
     "5.2",
     false_positive_rate,
-    lambda g: all(
-        abs(g(maps, masks, T) - int(((maps > T) & ~masks).sum()) / int((~masks).sum())) < 1e-6
-        for T in (*limits.values(), float(maps.median()), float(maps.max()))
-    ),
+    lambda g: sealed("5.2", "d6aa83a3ab90")([g(scores, wrong, T) for T in (-1.0, 0.0, 3.5, 4.0, 9.0)]),
     "leave the anomalous pixels out of both counts; above means strictly above",
-    probe=(maps, masks, 0.0),
+    probe=(scores, wrong, 0.0),
+    draw=lambda g: print("this detector at an FPR of 0.005, test images:", f"{g(maps, masks, limits[0.005]):.1%}"),
 )
 
 # %% [markdown]
@@ -378,27 +424,32 @@ def squared(A, c_o):
 check(
     "5.3",
     squared,
-    lambda g: torch.allclose(g(A, f.shape[-1]), scoring.residual(f, f_hat, "squared"), rtol=1e-3),
+    lambda g: sealed("5.3", "6f28d91a8380")([g(torch.tensor([0.0, 3.0, 10.0]), c_o).tolist() for c_o in (3, 432)]),
     "‖e‖ is the root of the sum of squares; the mean squared error is the sum of squares by the number of channels",
-    probe=(A, f.shape[-1]),
+    probe=(torch.tensor([1.0, 2.0]), 4),
 )
 
 # %% [markdown]
 # ## Ours, the paper's, the difference
 #
-# The paper gives no number for this section, only two acceptable rates and pictures (Fig. 4). So there is nothing to subtract; the table
-# shows what becomes of each rate: a count of pixels that is kept on the training images, and what was measured on new ones.
+# The paper gives no number for this section, only two acceptable rates and pictures (Fig. 4). So there is nothing to subtract; what became of
+# the two rates on new images stands in the table above.
+#
+# ## Five questions
 
 # %%
-above = {fpr: int((normal > T).sum()) for fpr, T in limits.items()}
-allowed = {fpr: scoring.allowed_pixels(normal.numel(), fpr) for fpr in paper_rates}
-rows = [(f"{fpr:.1%}", allowed[fpr], f"{new_rates[fpr]:.1%}") for fpr in paper_rates]
-print(table(rows, head=("acceptable rate (paper)", "pixels allowed", "on new images")))
-verdict(
-    "no pixel more than allowed, on training images", all(above[r] <= allowed[r] for r in above)
-)
-few = 1e-4 * normal.numel()  # pixels of equal score stay below T together
-verdict("and hardly fewer", all(above[r] > allowed[r] - few for r in above))
+quiz(5, [
+    ("What is the anomaly score of a regional feature?",
+     ["the length of its error", "the length of its code", "its distance to the mean feature"], 0, "Eq. 5."),
+    ("What does the threshold rest on?",
+     ["scores of normal pixels", "scores of defective pixels", "both"], 0, "No defect is at hand when it is set."),
+    ("With an FPR of 0 on the training images, can a new good image have a false alarm?",
+     ["no, by definition", "yes", "only at its border"], 1, "The promise is about the images it was made on."),
+    ("The acceptable FPR rises. What happens to hits and false alarms?",
+     ["more hits, fewer false alarms", "fewer hits, more false alarms", "more of both"], 2, "The threshold falls."),
+    ("A defect does not show in the anomaly map. Which threshold brings it out?",
+     ["a lower one", "none", "one for each image"], 1, "A lower one marks what looks alike as well."),
+])
 
 # %% [markdown]
 # ## Summary
@@ -422,10 +473,8 @@ from dfr_core.lab.deviations import DEVIATIONS
 rows = [row[:3] for row in DEVIATIONS if row[0] in ("score", "map_interpolation")]
 print(table(rows, head=("setting", "paper", "public code")))
 squares = scoring.residual(f, f_hat, "squared")
-verdict(
-    "both scores rank the regional features alike",
-    torch.equal(A.flatten().argsort()[-50:], squares.flatten().argsort()[-50:]),
-)
+same = torch.equal(A.flatten().argsort()[-50:], squares.flatten().argsort()[-50:])
+verdict("both scores rank the regional features alike", same)
 
 # %% [markdown]
 # ## References

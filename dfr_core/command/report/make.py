@@ -17,7 +17,7 @@ from ...data import Category, fingerprint
 from ...data.images import read_picture
 from ...data.synthetic import STAMP
 from ...errors import DFRError
-from ...methods.base import versions
+from ...methods.model_file import versions
 from ...metrics import evaluation
 from ...plotting import TRUTH, outline
 from ..evaluate import edition_of
