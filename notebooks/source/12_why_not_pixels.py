@@ -147,7 +147,7 @@ for row, name in zip(axes, train):
     A, limit = maps["AE-l2"][name][k], detectors["AE-l2"][name].threshold(0.005)
     good = to_image(test[name][k])
     x_hat = reconstruct(test[name][k], name)[1].clamp(0, 1).permute(1, 2, 0)
-    called = outline(good, (A > limit).numpy(), FOUND)
+    called = outline(good, A.numpy() > limit, FOUND)
     for axis, shown, title in zip(row, (good, x_hat, heat(A.numpy()), called), titles):
         axis.imshow(shown)
         axis.set_title(title, fontsize=10)
@@ -178,10 +178,10 @@ for name, ratio in ratios.items():
 
 
 # %%
-def alarms_within(A, limit, part):
-    """Of the pixels with A > limit, the share inside part; A float [h, w], part bool [h, w]."""
+def alarms_within(scores, limit, part):
+    """Of the pixels with scores > limit, the share inside part; scores float [h, w], part bool [h, w]."""
     # BEGIN SOLUTION
-    called = A > limit
+    called = scores > limit
     return float((called & part).sum() / max(1, called.sum()))
     # END SOLUTION
 
