@@ -127,6 +127,18 @@ clean = [to_image(image) for image in train[:2]]
 widget.build(clean, lambda image: detector.anomaly_map(image)[0], detector.threshold(0))
 """
 
+RIVALS = f"""{DETECTOR}
+from dfr_core.widgets import rivals as widget
+
+maps = {{name: fit(layers=layers) for name, layers in (("one layer", "4"), ("four", "1:4"))}}
+limits = {{name: one.threshold() for name, one in maps.items()}}
+maps = {{name: one.anomaly_map(test) for name, one in maps.items()}}
+widget.build(
+    [widget.Case(names[k], images[k], masks[k].numpy(), {{m: A[k] for m, A in maps.items()}}, limits) for k in range(len(test))],
+    case=3,
+)
+"""
+
 RIGHT, LEFT = "ArrowRight", "ArrowLeft"
 #: Name -> the notebook's cell, and the keys (or the text) for each control; every control of the widget is there.
 WIDGETS = {
@@ -142,6 +154,7 @@ WIDGETS = {
     "07_scales": (SCALES, {"last layer": [RIGHT, RIGHT, LEFT], "test image": [LEFT]}),
     "09_stages": (STAGES, {"latent": [RIGHT, RIGHT, LEFT], "layer set": [LEFT], "lean": ["Space"]}),
     "08_boundary": (BOUNDARY, {"reflection": ["Space", "Space"], "test image": [LEFT]}),
+    "12_rivals": (RIVALS, {"method": [RIGHT, LEFT], "test image": [LEFT]}),
 }
 
 

@@ -31,6 +31,7 @@ NAMES = (
     "09_speed",
     "10_your_photographs",
     "11_paper_against_code",
+    "12_why_not_pixels",
 )
 MAX_LINES = 25
 MAX_IGNORED = 2
