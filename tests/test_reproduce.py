@@ -21,6 +21,7 @@ from dfr_core.command import main
 from dfr_core.command.reproduce import add_arguments
 from dfr_core.editions import edition
 from dfr_core.figures.items import ITEMS
+from dfr_core.figures.measured import Evidence
 from dfr_core.lab import laboratory, reproduce, worker
 from dfr_core.lab.laboratory import Laboratory
 from dfr_core.lab.measures.images import showcase
@@ -28,6 +29,7 @@ from dfr_core.lab.plan import plan, speed_jobs
 from dfr_core.lab.trial import Needs, Trial
 from dfr_core.lab.worker import run_job
 from dfr_core.methods.train import total_steps
+from dfr_core.paper_numbers import BASELINES, REFINING
 from dfr_core.records import Store
 
 CATEGORIES = ("leather", "hazelnut")
@@ -68,7 +70,10 @@ def needs(*items: str) -> Needs:
 
 def test_the_plan_covers_the_paper(lab):
     jobs = plan(lab, needs(), CATEGORIES, seeds=2) + speed_jobs(lab, needs(), [], CATEGORIES)
-    training = [job for job in jobs if job.kind == "training"]
+    rivals = [job for job in jobs if job.kind == "training" and job.method]
+    assert [job.method for job in rivals] == [*sorted(BASELINES) * len(CATEGORIES)]
+    assert {record.about["method"] for job in rivals for record in job.records} == set(BASELINES)
+    training = [job for job in jobs if job.kind == "training" and not job.method]
     assert len(training) == len(CATEGORIES) * 2  # paddings; the seeds share the features of a network that has learnt
     trials = [Trial(**record.about) for job in training for record in job.records]
     zeros = {trial.layers for trial in trials if trial.padding == "zeros"}
@@ -76,49 +81,62 @@ def test_the_plan_covers_the_paper(lab):
     assert {(trial.method, trial.backbone, trial.weights, trial.width) for trial in trials} == {("DFR", "vgg19", "distilled", 0.125)}
     every = {"1:2", "1:4", "1:8", "1:12", "1:16", "12", "9:12", "5:12", "3:12"}
     assert lab.settings.padding == "reflect" and reflect == every and zeros == {"1:12"}  # Table V and Fig. 9 compare the two
-    assert {job.kind for job in jobs} == {"training", "images", "statistics", "network", "pipeline", "speed"}
+    assert {job.kind for job in jobs} == {"training", "images", "statistics", "network", "pipeline", "speed", "rival_speed"}
     keys = [key for job in jobs for key in job.keys]
     assert len(keys) == len(set(keys))
 
 
 def test_seeds_of_an_untrained_network_share_no_features(lab):
     untrained = replace(lab, settings=replace(lab.settings, weights="untrained"))
-    jobs = plan(untrained, needs("table2"), CATEGORIES, seeds=2)
+    jobs = plan(untrained, needs("table4"), CATEGORIES, seeds=2)
     assert len(jobs) == len(CATEGORIES) * 2 and all(len({r.about["seed"] for r in job.records}) == 1 for job in jobs)
 
 
 def test_only_plans_what_the_items_need(lab):
     (job,) = plan(lab, needs("table1"), CATEGORIES, 1)
     assert job.kind == "network"
-    jobs = plan(lab, needs("table2"), CATEGORIES, 1)
-    assert [record.about["layers"] for job in jobs for record in job.records] == ["1:12", "1:16"] * 2
+    jobs = plan(lab, needs("table4"), CATEGORIES, 1)
+    assert [record.about["layers"] for job in jobs for record in job.records] == sorted(REFINING) * 2
 
 
 @pytest.mark.parametrize("change", [{"steps": 6}, {"variance": 0.5}, {"weights": "untrained"}])
 def test_other_settings_give_other_keys(lab, change):
     def keys(laboratory: Laboratory) -> set[str]:
-        return {key for job in plan(laboratory, needs("table2"), CATEGORIES, 1) for key in job.keys}
+        return {key for job in plan(laboratory, needs("table4"), CATEGORIES, 1) for key in job.keys}
 
     assert not keys(lab) & keys(replace(lab, settings=replace(lab.settings, **change)))
 
 
 def test_other_data_or_code_give_other_keys(lab, monkeypatch):
-    before = {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
+    before = {key for job in plan(lab, needs("table4"), CATEGORIES, 1) for key in job.keys}
     with monkeypatch.context() as patch:
         patch.setattr(laboratory, "code_version", lambda *_: "other")
-        assert not before & {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
+        assert not before & {key for job in plan(lab, needs("table4"), CATEGORIES, 1) for key in job.keys}
     monkeypatch.setattr(laboratory, "_data_fingerprint", lambda root, category: "other")
-    assert not before & {key for job in plan(lab, needs("table2"), CATEGORIES, 1) for key in job.keys}
+    assert not before & {key for job in plan(lab, needs("table4"), CATEGORIES, 1) for key in job.keys}
+
+
+def test_a_rivals_record_holds_what_figures_need(lab):
+    lab = replace(lab, settings=edition("quick").settings)
+    job = next(job for job in plan(lab, needs("rivals"), ("leather",), 1) if job.method == "AE-l2")
+    run_job(lab, job)
+    record = lab.store.get(job.keys[0])
+    assert Trial.read(record.about).method == "AE-l2" and record.about["kind"] == "training"
+    assert record.about["settings"]["image_size"] == 256 and 0 <= record.about["metrics"]["pro_auc"] <= 1
+    assert record.about["smaller"] and all(here != theirs for here, theirs in record.about["smaller"].values())
+    assert set(record.about["thresholds"]) == {"0", "0.005"} and record.arrays["maps"].shape[1:] == (256, 256)
+    found = Evidence([record], lab.protocol)
+    assert found.methods == ["AE-l2"] and found.training("leather", "1:12", lab.settings.padding, "AE-l2") == {0: record}
 
 
 def test_a_training_record_holds_what_figures_need(lab):
-    job = next(job for job in plan(lab, needs("table2"), CATEGORIES, 1) if job.records[0].about["category"] == "leather")
+    job = next(job for job in plan(lab, needs("table4"), CATEGORIES, 1) if job.records[0].about["category"] == "leather")
     told: list[str] = []
     run_job(lab, job, told.append)
     assert told == job.keys
     record = lab.store.get(job.keys[0])
-    assert record.layers == "1:12" and record.padding == "reflect" and record.edition == "quick"
-    assert Trial.read(record.about) == lab.protocol.trial("leather", 0, "1:12", "reflect")
+    assert record.layers in REFINING and record.padding == "reflect" and record.edition == "quick"
+    assert Trial.read(record.about) == lab.protocol.trial("leather", 0, record.layers, "reflect")
     assert record.synthetic and not record.mvtec and record.trained
     assert 0 <= record.metrics["pro_auc"] <= 1 and 0 <= record.metrics["roc_auc"] <= 1
     assert record.counts["anomalous_images"] == len(record.arrays["maps"]) - 1
@@ -162,7 +180,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
 )
 def test_mistakes_are_one_line(tmp_path, capsys, more, says):
     if "--dask" in more:
-        more = (*more, "--only", "table2")
+        more = (*more, "--only", "table4")
     assert main(arguments(tmp_path / "results", tmp_path / "out", *more)) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
 
@@ -208,7 +226,7 @@ def test_speed_is_measured_again_when_the_trainings_are_others(lab):
 
 def test_a_checkpoint_outlives_a_kill_before_the_record(lab, monkeypatch):
     slow = replace(lab, settings=replace(lab.settings, steps=None, epochs=1))
-    (job,) = plan(slow, needs("table2"), ("leather",), 1)
+    (job,) = plan(slow, needs("table4"), ("leather",), 1)
     job = replace(job, records=job.records[:1])
     monkeypatch.setattr(Store, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -228,7 +246,7 @@ def test_unknown_category(tmp_path, capsys):
 
 def start(results: Path, out: Path, *more: str) -> subprocess.Popen:
     """The run as a process group of its own, so that its workers can be killed with it."""
-    command = [sys.executable, "-m", "dfr_core", *arguments(results, out, "--only", "table2", "table4", "--jobs", "2", *more)]
+    command = [sys.executable, "-m", "dfr_core", *arguments(results, out, "--only", "table4", "--jobs", "2", *more)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -238,7 +256,7 @@ def undisturbed(tmp_path_factory) -> dict[str, tuple]:
     folder = tmp_path_factory.mktemp("undisturbed")
     assert start(folder / "results", folder / "out").wait(300) == 0
     found = contents(folder / "results")
-    assert len(found) == 2 * 6  # 1:16 and the five sets of Table IV
+    assert len(found) == 2 * 5  # the five sets of Table IV
     return found
 
 

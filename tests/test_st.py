@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from dfr_core import DFRError, load_detector, method
 from dfr_core.files import load_tensors
+from dfr_core.methods.descriptors import describe
 from dfr_core.methods.knowledge import knowledge, layer_that_sees
 from dfr_core.methods.leaves import dead_leaves
 from dfr_core.methods.patch_network import LAYERS, PatchNetwork, field, normalise
-from dfr_core.methods.descriptors import describe
 from dfr_core.methods.st import STm, STp65, regression_and_variance
 from dfr_core.methods.st_settings import STmSettings, STp65Settings
 from dfr_core.methods.teacher import Crops, Lesson, compactness_loss, metric_loss, teacher_of
