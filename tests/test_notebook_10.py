@@ -10,6 +10,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 
 from dfr_core import editions
@@ -58,8 +59,9 @@ def photographs(folder: Path, layout: str) -> Path:
 
 def run(names: dict, yours: Path) -> None:
     assert sum(LINE in cell for cell in CELLS) == 1, "the one line that the text says to change"
+    plain = TransformerManager().transform_cell  # what the first cell does online is IPython's language, not Python's
     for cell in CELLS:
-        exec(cell.replace(LINE, f"yours = Path({str(yours)!r})\n"), names)
+        exec(plain(cell).replace(LINE, f"yours = Path({str(yours)!r})\n"), names)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

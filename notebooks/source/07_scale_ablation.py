@@ -67,7 +67,6 @@ extractor = Extractor(replace(settings, layers="1:16"), device)
 size = settings.image_size
 
 
-# %%
 def load(name):
     """A category's training features, test features, test images and masks; and the training images' fingerprint."""
     category = edition.category(name)
@@ -106,9 +105,8 @@ def ablate(data, layers):
     detector.fit_features(CachedFeatures(train.select(numbers)), name, (size, size))
     maps = upsample(detector.regional_anomaly_map(test.select(numbers)), (size, size)).cpu()
     result = evaluation(maps, masks)
-    return scales.Result(
-        maps.numpy(), result["roc_auc"], result["pro_auc"], detector.c_o_, detector.c_d_
-    )
+    metrics = result["roc_auc"], result["pro_auc"]
+    return scales.Result(maps.numpy(), *metrics, detector.c_o_, detector.c_d_)
 
 
 # %% [markdown]
@@ -287,6 +285,8 @@ for name in CATEGORIES if edition.synthetic else curves:
     have = {f"1:{last}": result for last, result in curves.get(name, {}).items()}
     found = [have[s] if s in have else ablate(data, s) for s in SETS]
     scores[name] = {m: [getattr(r, m) for r in found] for m in ("roc_auc", "pro_auc")}
+
+# %%
 groups = {
     "textures": [name for name in scores if name in TEXTURES],
     "objects": [name for name in scores if name in OBJECTS],
@@ -317,12 +317,8 @@ for group, members in groups.items():
         word = scales.direction(few.mean(), many.mean())
         print(f"{group}, mean {metric}: from 1:2 to 1:12 it {word}")
 for metric in ("roc_auc", "pro_auc"):
-    falls = [
-        name
-        for name in scores
-        if scales.direction(scores[name][metric][0], scores[name][metric][2]) == "falls"
-    ]
-    print(f"{metric} falls:", *falls)
+    ends = {name: (values[metric][0], values[metric][2]) for name, values in scores.items()}
+    print(f"{metric} falls:", *(name for name in ends if scales.direction(*ends[name]) == "falls"))
 
 # %% [markdown]
 # In the mean the statement holds, for textures and for objects, in both metrics. Look at the single lines, too: in ROC-AUC the textures
@@ -369,13 +365,8 @@ def split(error, widths):
 
 
 toy = np.random.default_rng(7).integers(-4, 5, (2, 3, 6))
-check(
-    "7.1",
-    split,
-    lambda g: sealed("7.1", "f7a58d44f7a6")(g(toy, [1, 2, 3])),
-    "np.split at np.cumsum(widths)[:-1]; then square and sum each part",
-    probe=(toy, [1, 2, 3]),
-)
+check("7.1", split, lambda g: sealed("7.1", "f7a58d44f7a6")(g(toy, [1, 2, 3])),
+    "np.split at np.cumsum(widths)[:-1]; then square and sum each part", probe=(toy, [1, 2, 3]))
 
 # %%
 shares = scales.layer_shares(error, widths)
@@ -398,10 +389,8 @@ axes[0].legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
 axes[1].bar(range(1, 17), ratio, color=BLUE)
 axes[1].axhline(1, color="black", linewidth=0.8)
 axes[1].set(xlabel="layer", ylabel="stroke / rest", xticks=range(1, 17))
-picture(
-    "Left, the squared error of sixteen layers on the stroke and on the rest of the tile; right, their ratio: nearly "
-    "three in layer 1, below one in layers 3, 4 and 5, and from layer 10 on between three and six."
-)
+picture("Left, the squared error of sixteen layers on the stroke and on the rest of the tile; right, their ratio: nearly "
+    "three in layer 1, below one in layers 3, 4 and 5, and from layer 10 on between three and six.")
 
 # %% [markdown]
 # The height of the bars is a layer's weight in the sum, the ratio is how well it tells the stroke from good tile. Layers 1 and 2 see
@@ -432,6 +421,7 @@ picture(
     "gently; the zipper's PRO-AUC rises, then falls; the tile plunges up to 3:12 and recovers with layers 1 and 2."
 )
 
+# %%
 gain = {
     metric: {name: values[metric][2] - values[metric][3] for name, values in scores.items()}
     for metric in ("roc_auc", "pro_auc")
@@ -468,23 +458,17 @@ for name, results in adding.items():
 # ## Try it
 #
 # Move the slider by one layer at a time and watch a single image (left and right arrow keys). Which layer brings out the broken teeth,
-# which the split ones? Below the widget stands one setting without it.
+# which the split ones? Above the widget stands one setting without it.
 
 # %%
 images, masks = np.stack([to_image(x) for x in zipper[2]]), zipper[3].numpy()
 names = [sample.defect for sample in edition.category("zipper").test]
 shown = names.index("split_teeth")
-scales.build(images, masks, grown, names, image=shown, last=2)
-
-# %%
-chart = scales.chart(grown)
-show(
-    scales.draw(chart, 12, images[shown], grown[12].maps[shown], masks[shown]),
-    width=12.2,
+still = scales.draw(scales.chart(grown), 12, images[shown], grown[12].maps[shown], masks[shown])
+show(still, width=12.2,
     alt="The widget at layer 12: a zipper that has come apart, outlined; its anomaly map, bright along the open "
-    "stretch; and both metrics over the last layer, with a line at 12.",
-)
-print("channels of f{1:2} and f{1:12}:", grown[2].c_o, grown[12].c_o)
+    "stretch; and both metrics over the last layer, with a line at 12.")
+scales.build(images, masks, grown, names, image=shown, last=2)
 
 # %% [markdown]
 # ### Exercise 7.2 The cheapest set that will do

@@ -204,7 +204,7 @@ folded = (
     linear.weight * scale[:, None],
     (linear.bias - norm_layer.running_mean) * scale + norm_layer.bias,
 )
-off = max(float((a - b).abs().max()) for a, b in zip(folded, cae.linear_layers()[0]))
+off = max(float((a - b).detach().abs().max()) for a, b in zip(folded, cae.linear_layers()[0]))
 verdict("folding equals the core's", off < 1e-6, off)
 
 # %% [markdown]
