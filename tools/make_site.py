@@ -123,7 +123,7 @@ def solutions() -> str:
     lines = ["# Solutions", "", "Try first. Several answers can be right; these are the course's own.", ""]
     for source in build.sources():
         notebook = build.read_source(source)
-        lines.append(f"## [{gallery.title(build.HERE / f'{source.stem}.ipynb')}](course/{source.stem}.html)")
+        lines.append(f"## [{notebook.cells[0].source.splitlines()[0].lstrip('# ')}](course/{source.stem}.html)")
         title = ""
         for cell in notebook.cells:
             if cell.cell_type == "markdown" and (found := re.search(r"^### (Exercise \d+\.\d+.*)$", cell.source, re.MULTILINE)):
