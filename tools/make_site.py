@@ -138,9 +138,13 @@ def solutions() -> str:
 
 
 def _finished(page: str, of_a_notebook: bool) -> str:
-    """A page with what scrolls made reachable by the keyboard, and a notebook's links to documents turned to their pages."""
+    """A page with what scrolls made reachable by the keyboard; a notebook's with a way home, and its links to documents turned to pages."""
     if of_a_notebook:
         page = re.sub(r'href="\.\./([\w./-]+)\.md', lambda m: f'href="../{_place(f"{m[1]}.md").removesuffix(".md")}.html', page)
+        home = '<a href="../index.html">The DFR laboratory</a>'
+        page = page.replace('<a href="index.html">All', f'{home} · <a href="index.html">All', 1)
+        page = page.replace("</h1>\n<p>Every", f"</h1>\n<p>{home}. Every", 1)
+    page = re.sub(r":(?:mod|class|func|meth|data|attr):(?=\s*<code)", "", page)  # how the docstrings name things
     return re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', page)
 
 
