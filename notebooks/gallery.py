@@ -30,7 +30,7 @@ INDEX = """<!doctype html>
 """
 #: Long lines of code wrap, so that nothing is cut off in print; colours that are dark enough to read (WCAG's 4.5 to 1).
 WRAP = """<style>.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere } main > p { margin: 1em }
-body main a { text-decoration: underline }
+body main a, body .jp-RenderedHTMLCommon a:not(.anchor-link) { text-decoration: underline }
 :root { --jp-mirror-editor-number-color: #006400; --jp-mirror-editor-operator-color: #7a00cc; --jp-mirror-editor-comment-color: #2f6363;
 --jp-cell-prompt-not-active-opacity: 1; --jp-cell-prompt-not-active-font-color: #555; --jp-cell-inprompt-font-color: #555;
 --jp-cell-outprompt-font-color: #8a4b2f }

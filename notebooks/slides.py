@@ -45,6 +45,12 @@ class Slide:
     notes: list[str] = field(default_factory=list)
 
 
+def saved() -> list[Slide]:
+    """The slides with the outputs that are saved in the notebooks."""
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(HERE.glob("[0-9][0-9]_*.ipynb"))}
+    return [slide for name, notebook in notebooks.items() if chosen(notebook) for slide in slides(name, notebook)]
+
+
 def tags(cell: nbformat.NotebookNode) -> set[str]:
     """The tags of a cell."""
     return set(cell.metadata.get("tags", ()))

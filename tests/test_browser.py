@@ -267,6 +267,41 @@ def test_what_is_painted_shows_in_the_anomaly_map(lab, keep, page):
     widget.check_layout()
 
 
+QUESTIONS = """
+import numpy as np
+from IPython.display import display
+from dfr_core.course import predict, quiz
+from dfr_core.widgets.common import picture
+
+predict("1.1", "How many?", "one", "two", "three")
+quiz(1, [(f"Which is {k}?", ("left", "right"), 1, f"because of {k}") for k in range(5)])
+display(picture(np.zeros((8, 8, 3), np.uint8)))
+"""
+
+
+def test_questions_are_answered_with_the_keyboard(lab, page):
+    within = f":is({lab('questions', QUESTIONS).within})"
+    radios = page.locator(f"{within} input[type=radio]")
+    lock = page.locator(f"{within} button", has_text="lock")
+    assert radios.count() == 3 + 5 * 2 and lock.is_disabled()
+    radios.first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.wait_for_function("lock => !lock.disabled", arg=lock.element_handle(), timeout=tools.ANSWER)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert lock.evaluate("lock => lock === document.activeElement"), "Tab leads from the choices to the lock"
+    page.keyboard.press("Space")
+    page.get_by_text("Locked: b) two").wait_for(timeout=tools.ANSWER)
+    assert radios.first.is_disabled() and lock.is_disabled()
+    radios.nth(3).focus()
+    page.keyboard.press("Space")
+    page.get_by_text("Not this one.").wait_for(timeout=tools.ANSWER)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.get_by_text("Right: because of 0").wait_for(timeout=tools.ANSWER)
+
+
 def test_the_threshold_in_voila(page, address, folder, keep):
     # Voila's own page asks for web fonts and MathJax; the browser cannot reach them here, and the widget must do without.
     tools.write_notebook(folder / "voila.ipynb", THRESHOLD)

@@ -67,10 +67,7 @@ def test_one_lecture_has_about_thirty_slides_each_named_for_the_teacher():
 @pytest.fixture(scope="module")
 def course():
     """The slides of the course, with the outputs that are saved."""
-    made = []
-    for source in build.sources():
-        notebook = nbformat.read(build.HERE / f"{source.stem}.ipynb", as_version=4)
-        made += slides.slides(source.stem, notebook) if slides.chosen(notebook) else []
+    made = slides.saved()
     assert made, "run make notebooks"
     return made
 

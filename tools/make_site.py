@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 import build  # noqa: E402
 import gallery  # noqa: E402
+import slides  # noqa: E402
 from rendering import with_mathml  # noqa: E402
 from site_check import problems  # noqa: E402
 
@@ -122,7 +123,7 @@ def solutions() -> str:
     lines = ["# Solutions", "", "Try first. Several answers can be right; these are the course's own.", ""]
     for source in build.sources():
         notebook = build.read_source(source)
-        lines.append(f"## [{gallery.title(build.HERE / f'{source.stem}.ipynb')}](course/{source.stem}.html)")
+        lines.append(f"## [{notebook.cells[0].source.splitlines()[0].lstrip('# ')}](course/{source.stem}.html)")
         title = ""
         for cell in notebook.cells:
             if cell.cell_type == "markdown" and (found := re.search(r"^### (Exercise \d+\.\d+.*)$", cell.source, re.MULTILINE)):
@@ -136,26 +137,35 @@ def solutions() -> str:
     return "\n".join(lines)
 
 
+def _finished(page: str, of_a_notebook: bool) -> str:
+    """A page with what scrolls made reachable by the keyboard; a notebook's with a way home, and its links to documents turned to pages."""
+    if of_a_notebook:
+        page = re.sub(r'href="\.\./([\w./-]+)\.md', lambda m: f'href="../{_place(f"{m[1]}.md").removesuffix(".md")}.html', page)
+        home = '<a href="../index.html">The DFR laboratory</a>'
+        page = page.replace('<a href="index.html">All', f'{home} · <a href="index.html">All', 1)
+        page = page.replace("</h1>\n<p>Every", f"</h1>\n<p>{home}. Every", 1)
+    page = re.sub(r":(?:mod|class|func|meth|data|attr):(?=\s*<code)", "", page)  # how the docstrings name things
+    return re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', page)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Gather the pages, run mkdocs over them, add the course and the slides, and look for dead links; how many there are."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="folder (default: site)")
-    parser.add_argument("--slides", type=Path, help="the deck that make slides wrote")
+    parser.add_argument("--slides", type=Path, help="the deck that make slides wrote (default: one with the figures as they are saved)")
     options = parser.parse_args(arguments)
     gather(PAGES)
     # mkdocs checks links among its own pages; those to the course lead to pages that gallery.py writes, so they must be there first.
     gallery.main(["--out", str(PAGES / "course")])
-    if options.slides:
-        (PAGES / "slides").mkdir()
-        shutil.copy(options.slides, PAGES / "slides" / "index.html")
+    deck = options.slides.read_text(encoding="utf-8") if options.slides else slides.deck(slides.saved())
+    _write(PAGES / "slides" / "index.html", deck)
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--clean", "--site-dir", str(options.out)]
     made = subprocess.run(command, cwd=ROOT, check=False)
     if made.returncode:
         return made.returncode
     (options.out / "404.html").unlink()  # its links begin at the root of a server
-    for page in options.out.rglob("*.html"):  # what scrolls can be reached with the keyboard
-        text = page.read_text(encoding="utf-8")
-        page.write_text(re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', text), encoding="utf-8")
+    for page in options.out.rglob("*.html"):
+        page.write_text(_finished(page.read_text(encoding="utf-8"), page.parent.name == "course"), encoding="utf-8")
     found = problems(options.out)
     print(*found, sep="\n", file=sys.stderr)
     print(f"{len(list(options.out.rglob('*.html')))} pages, {len(found)} dead links: open {options.out / 'index.html'}")

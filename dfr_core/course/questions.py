@@ -22,7 +22,7 @@ _FIT = {"width": "max-content", "max_width": "100%"}
 
 
 class Question(View):
-    """Choices, one of which can be chosen. Tab moves to them and on; the arrow keys or the space bar choose.
+    """Choices, one of which can be chosen. Tab moves from one to the next and on, the space bar chooses.
 
     Attributes:
         buttons: the choices; their ``index`` is None until one is chosen.

@@ -8,7 +8,7 @@ An autoencoder with a code of d numbers is trained on normal patches x [3, side,
 with SSIM in windows of 11 x 11 pixels (:mod:`dfr_core.methods.ssim`). An image is reconstructed from overlapping patches, whose pixel
 values are averaged (Section 4.2), and compared as a whole: A is [h, w].
 
-Example:
+Examples:
     >>> from dfr_core import method
     >>> AE = method("AE-ssim")
     >>> detector = AE(AE.of_edition("embedded")).fit("photographs/normal")  # doctest: +SKIP

@@ -11,7 +11,7 @@ For a test patch x the code is searched by gradient descent (Section 2.2), f bei
 A = ||x - G(z)||^2 of each pixel at the z found, overlapping patches averaged: [h, w]. (The comparison by l2, as well as the sizes that are
 the defaults here, are those of Bergmann et al., CVPR 2019, from which the paper's tables take AnoGAN's figures.)
 
-Example:
+Examples:
     >>> from dfr_core import method
     >>> AnoGAN = method("AnoGAN")
     >>> detector = AnoGAN(AnoGAN.of_edition("embedded")).fit("photographs/normal")  # doctest: +SKIP

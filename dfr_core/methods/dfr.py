@@ -23,7 +23,7 @@ from .verdict import Verdict
 class DFR(OnNetwork):
     """Reconstruct the regional features of normal images; what is reconstructed badly is anomalous.
 
-    Example:
+    Examples:
         >>> from dfr_core import DFR, current_edition
         >>> detector = DFR(current_edition().settings).fit("photographs/normal")  # doctest: +SKIP
         >>> maps = detector.anomaly_map(["photographs/suspect.jpg"])  # doctest: +SKIP

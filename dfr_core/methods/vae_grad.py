@@ -11,7 +11,7 @@ A test image x_0 is moved by gradient descent on an energy, f(x) being x-hat at 
 
 the last factor pixel by pixel: what is reconstructed well stays as it is, sharp edges too. A = ||x_0 - x_T||_1 of each pixel: [h, w].
 
-Example:
+Examples:
     >>> from dfr_core import method
     >>> VAEGrad = method("VAE-grad")
     >>> detector = VAEGrad(VAEGrad.of_edition("embedded")).fit("photographs/normal")  # doctest: +SKIP
