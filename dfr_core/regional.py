@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -188,6 +189,11 @@ class RegionalFeatures:
         """The features of a part of each image, from (including) and to (excluding) a row and a column; nothing is copied."""
         cropped = {k: m.crop(*rows, axis=1).crop(*cols, axis=2) for k, m in self.aggregated.items()}
         return RegionalFeatures(cropped, (rows[1] - rows[0], cols[1] - cols[0]))
+
+    def joined(self) -> list[AggregatedMap]:
+        """The maps, neighbours of one size joined: in the order of Eq. 3, but few and wide, which products are faster with."""
+        groups = [list(group) for _, group in groupby(self.aggregated.values(), AggregatedMap.layout)]
+        return [replace(maps[0], data=torch.cat([m.data for m in maps], dim=-1)) for maps in groups]
 
     def dense(self) -> Tensor:
         """Eq. 3 written out: [N, h_o, w_o, c_o], channels innermost; ``.permute(0, 3, 1, 2)`` is the paper's shape."""

@@ -13,7 +13,7 @@ import torch
 from dfr_core import bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
-from dfr_core.bench import accuracy, growth
+from dfr_core.bench import accuracy, growth, slim
 from dfr_core.bench.cpu import Row
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
@@ -127,3 +127,11 @@ def test_accuracy_compares_every_variant_on_the_same_images(tmp_path):
     rows = [{"category": "leather", "synthetic": True, "seed": seed, **found} for seed in (0, 1)]
     text = accuracy.table(rows, edition("quick").banner())
     assert "| mean, synthetic | all |" in text and text.count("| synthetic leather |") == 2
+
+
+def test_the_slim_part_has_the_peer_and_the_exported_model_beside_it():
+    rows = slim.slim(quick=True)
+    found = {row.name.rpartition(": ")[0] for row in rows}
+    assert {"DFR, whole", "its bare network", "bare ResNet-18 to layer 3"} <= found
+    assert all(row.value > 0 for row in rows)
+    assert slim.resnet18_to_layer3()(torch.zeros(1, 3, 64, 64)).shape == (1, 256, 4, 4)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..extract import FeaturesOfImages
-from ..regional import RegionalFeatures, sum_expanded
+from ..regional import RegionalFeatures
 from ..settings import Settings
 from .cae import CAE, WITHOUT_RELU
 from .train import reconstruction_loss
@@ -81,24 +81,38 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
         Anomaly maps at the features' resolution, A(x): [N, h_o, w_o].
     """
     (first_weight, first_bias), *middle, (last_weight, last_bias) = cae.linear_layers()
-    widths = [m.data.shape[-1] for m in features.aggregated.values()]
-    first = first_weight.split(widths, dim=1)
-    last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
-    layouts = [m.layout() for m in features.aggregated.values()]
     h_o, w_o = features.shape
     band = max(1, (strip or STRIP) // w_o) if strip or not first_weight.is_cuda else h_o
     scores = torch.empty((len(features), h_o, w_o), device=first_weight.device)
     for n in range(len(features)):
-        image = list(features.take(slice(n, n + 1)).to(first_weight.dtype).aggregated.values())
+        image = features.take(slice(n, n + 1)).to(first_weight.dtype).joined()
+        widths = [m.data.shape[-1] for m in image]
+        first = first_weight.split(widths, dim=1)
+        last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
         for top in range(0, h_o, band):
             maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
-            parts = (F.linear(m.data, weight) for m, weight in zip(maps, first, strict=True))
-            hidden = sum_expanded(maps, parts, layouts).add_(first_bias).relu_()
+            hidden, *others = (m.expand(pointwise(m.data, weight)) for m, weight in zip(maps, first, strict=True))
+            for other in others:
+                hidden = hidden + other
+            hidden = (hidden + first_bias).relu_()
             for number, (weight, bias) in enumerate(middle, start=2):
-                hidden = F.linear(hidden, weight, bias)
+                hidden = pointwise(hidden, weight, bias)
                 hidden = hidden if number in WITHOUT_RELU else hidden.relu_()
             error = 0
             for m, (weight, bias) in zip(maps, last, strict=True):
-                error = error + F.linear(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
+                error = error + pointwise(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
             scores[n, top : top + band] = error[0]
     return scores / cae.c_o if score == "squared" else scores.sqrt_()
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``F.linear`` of maps x [N, h, w, c]. On CPU as the 1 x 1 convolution that it is.
+
+    PyTorch gives convolutions to oneDNN, whose kernels use all of AVX-512 on any processor, but products to MKL, which does so on
+    Intel's only: with two threads on AMD's they take 2.4 times as long. (With one thread PyTorch keeps batches below 16 from oneDNN;
+    rows of positions as the batch get there.)
+    """
+    if x.is_cuda:
+        return F.linear(x, weight, bias)
+    rows = x.flatten(0, 1)[:, None].permute(0, 3, 1, 2)  # [N h, c, 1, w], channels innermost
+    return F.conv2d(rows, weight[:, :, None, None], bias).permute(0, 2, 3, 1).view(*x.shape[:-1], -1)
