@@ -140,7 +140,7 @@ def on_good(key, name):
 
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(11, 5.8))
+figure, axes = plt.subplots(2, 4, figsize=(9, 4.9))
 titles = ("a good image", "what the autoencoder draws", "their difference", "blue: called anomalous")
 for row, name in zip(axes, train):
     k = kinds[name].index("good")
@@ -389,7 +389,7 @@ verdict("by hand as the core", torch.allclose(by_hand, core, rtol=1e-3, atol=1e-
 # %% [markdown]
 # ## The ladder
 #
-# All five have now seen the same good images; AE-ssim joins them, which differs from AE-l2 in how it compares. Before the numbers:
+# All of them have now seen the same good images; AE-ssim joins them, which differs from AE-l2 in how it compares. Before the numbers:
 
 # %%
 METHODS = ("AE-l2", "AE-ssim", "VAE-grad", "CNN-FD", "ST-p65", "DFR")
@@ -441,14 +441,14 @@ verdict("bottle: ST-p65 finds next to nothing", on["bottle"]["ST-p65"] < 0.2, on
 # covariance) instead of single pixels: the bottle stands in the same place in every image, so there is little to draw, and a window
 # forgives an edge that is a little off. On the carpet, where every thread lies elsewhere, the same method is the worst of the autoencoders.
 # CNN-FD, which the paper finds shallow, comes next to DFR on the carpet. VAE-grad gains nothing over AE-l2: it keeps the edges, but on
-# small images and with few steps its model draws worse. And ST is not done justice: at this size it has begun to see the carpet and sees
+# small images and after so few steps its model, as the picture above shows, draws little that could be believed. And ST is not done justice: at this size it has begun to see the carpet and sees
 # nothing of the bottle, whose rim is all that its students still get wrong. With the embedded edition's steps it does find the carpet's
 # defects, and ST-m comes level with DFR there; all fifteen categories are in [Table III, measured here](../figures/table3.md).
 #
 # The same in pictures: one defect of each category, every map in its own range.
 
 # %%
-figure, axes = plt.subplots(2, len(METHODS) + 1, figsize=(13, 4.4))
+figure, axes = plt.subplots(2, len(METHODS) + 1, figsize=(12, 4))
 shown = {"carpet": "cut", "bottle": "contamination"}
 for row_, (name, kind) in zip(axes, shown.items()):
     k = kinds[name].index(kind)
@@ -460,8 +460,11 @@ for row_, (name, kind) in zip(axes, shown.items()):
 for axis in axes.flat:
     axis.set_axis_off()
 figure.tight_layout()
-picture("A cut carpet and a stained bottle, and six maps of each. Both autoencoders by pixels show specks on the carpet and rings on the bottle; "
-    "AE-ssim clouds on the carpet, the stain on the bottle; CNN-FD and DFR a bright spot at each defect, ST-p65 none on the bottle.")
+picture(
+    "A cut carpet and a stained bottle, and six maps of each. AE-l2 and VAE-grad show specks all over the carpet and rings on the bottle, the "
+    "defect among them; AE-ssim clouds on the carpet and the stain on the bottle; CNN-FD and DFR one bright spot at the cut, and on the "
+    "bottle the stain beside bright rings; ST-p65 neither clearly."
+)
 
 # %% [markdown]
 # ## Try it
@@ -491,7 +494,7 @@ rivals.build(cases, first)
 # %%
 show(
     rivals.draw(cases[first], "AE-l2"),
-    width=10,
+    width=9,
     alt="The widget on a contaminated bottle. Above, the bottle, the map of AE-l2 and what it calls anomalous; below, the maps of all "
     "methods in small.",
 )
