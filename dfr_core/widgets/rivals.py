@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..plotting import FOUND, heat, outline, side_by_side
-from .charts import INK, caption
+from .charts import BLUE, PAPER, caption
 from .common import FunctionView, select, view
 
 #: Pixels between two pictures, and of the frame around the chosen method.
@@ -52,15 +52,15 @@ def text(case: Case, method: str) -> str:
 
 def strip(case: Case, chosen: str, width: int) -> np.ndarray:
     """The maps of all methods in small, each in its own range, the chosen one framed: uint8 [height, <= width, 3]."""
-    step = math.ceil(len(case.maps) * (case.image.shape[1] + 2 * FRAME + GAP) / width)
+    h, w = case.mask.shape
+    side = max(1, min(w, (width + GAP) // len(case.maps) - GAP - 2 * FRAME))
+    rows, columns = (np.arange(max(1, length * side // w)) * w // side for length in (h, w))
     small = []
     for method, scores in case.maps.items():
-        picture = np.pad(heat(scores)[::step, ::step], ((FRAME, FRAME), (FRAME, FRAME), (0, 0)), constant_values=255)
-        if method == chosen:
-            inside = np.zeros(picture.shape[:2], bool)
-            inside[FRAME:-FRAME, FRAME:-FRAME] = True
-            picture[~inside] = INK
-        small.append(caption(picture, method))
+        part = heat(scores)[np.ix_(rows, columns)]
+        framed = np.full((part.shape[0] + 2 * FRAME, part.shape[1] + 2 * FRAME, 3), BLUE if method == chosen else PAPER, np.uint8)
+        framed[FRAME:-FRAME, FRAME:-FRAME] = part
+        small.append(caption(framed, method))
     return side_by_side(*small, gap=GAP)
 
 
