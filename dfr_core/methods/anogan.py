@@ -34,7 +34,7 @@ from .pixels import SHRINKS, SLOPE, PixelDetector, PixelSettings
 #: Channels of the discriminator's convolutions, and backwards of the generator's.
 CHANNELS = (64, 128, 256, 512)
 _SLIM = {
-    "zoom": 4, "patch": None, "stride": 64, "width": 0.25, "learning_rate": 1e-3, "batch_size": 16,
+    "zoom": 2, "patch": 64, "stride": 64, "width": 0.25, "learning_rate": 1e-3, "batch_size": 16,
     "search_steps": 20, "search_rate": 0.1, "candidates": 64,
 }  # fmt: skip
 
