@@ -32,6 +32,7 @@ CASES = {
         TINY, image_size=61, layers="1:5", kernel=11, stride=4, map_interpolation="bilinear-aligned", score="squared"
     ),
     "wide": replace(TINY, image_size=(64, 96), layers="1:5"),
+    "in tiles": replace(TINY, image_size=(32, 544), layers="1:3", stride=8, kernel=8),
     "one place": replace(TINY, layers="3", kernel=64, stride=64, positions=None),
 }
 

@@ -69,8 +69,10 @@ def export(detector: Detector, out: str | Path, about: dict[str, str]) -> float:
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = detector.anomaly_tensor(images)
     with torch.no_grad(), _quiet():
+        graph = Graph(detector).eval()
+        graph(images)  # the alignment's tables of this size are made now: while it is traced, their values cannot be looked at
         program = torch.onnx.export(
-            Graph(detector).eval(), (images,), dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS],
+            graph, (images,), dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS],
             dynamic_shapes=({0: torch.export.Dim("N")},),
         )  # fmt: skip
     proto = program.model_proto
