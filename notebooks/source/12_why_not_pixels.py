@@ -102,8 +102,8 @@ def reconstruct(image, name, key="AE-l2"):
 
 x, drawn = reconstruct(test["bottle"][0], "bottle")
 A = large((x - drawn).square().sum(0))
-close = torch.allclose(A, maps["AE-l2"]["bottle"][0], atol=1e-4)
-verdict("three lines by hand equal the core's AE-l2", close, float(A.max()))
+off = float((A - maps["AE-l2"]["bottle"][0]).abs().max() / A.max())
+verdict("AE-l2 by hand equals the core's map", off < 1e-3, off)
 print("numbers in the code:", detectors["AE-l2"]["bottle"].settings.latent_dim)
 
 # %% [markdown]
@@ -127,16 +127,11 @@ def strong_edges(image):
     return steepness >= steepness.quantile(0.9)
 
 
-def edge_ratio(A, image):
-    """Mean score at strong edges over the mean elsewhere."""
-    strong = strong_edges(image)
-    return float(A[strong].mean() / A[~strong].mean())
-
-
-def on_good(key, name):
-    """The mean ratio over the good test images."""
+def edge_ratio(name):
+    """AE-l2 on the good test images: mean error at strong edges over the mean elsewhere."""
     good = [k for k, kind in enumerate(kinds[name]) if kind == "good"]
-    return np.mean([edge_ratio(maps[key][name][k], test[name][k]) for k in good])
+    A, strong = maps["AE-l2"][name][good], torch.stack([strong_edges(test[name][k]) for k in good])
+    return float(A[strong].mean() / A[~strong].mean())
 
 
 # %%
@@ -159,7 +154,7 @@ picture(
 )
 
 # %%
-ratios = {name: on_good("AE-l2", name) for name in train}
+ratios = {name: edge_ratio(name) for name in train}
 right = 2 if ratios["bottle"] > 2 else 1 if ratios["bottle"] > 1.2 else 0
 outcome("12.1", right, "What has no edge is drawn well, and the rings are not drawn at all.")
 verdict("bottle: the error at edges is at least half as large again", ratios["bottle"] > 1.5, ratios["bottle"])
@@ -277,7 +272,8 @@ with torch.inference_mode():
     A = (z[:, :, None] - words.words).norm(dim=-1).amin(-1)  # to the nearest of K words
 by_hand = scoring.upsample(A[None], (SIDE, SIDE), kernel=s.kernel, stride=s.stride)[0].cpu()
 core = maps["CNN-FD"]["bottle"][0]
-verdict("by hand as the core", torch.allclose(by_hand, core, rtol=1e-3, atol=1e-3 * float(core.max())))
+off = float((by_hand - core).abs().max() / core.max())
+verdict("CNN-FD by hand equals the core's map", off < 1e-3, off)
 print(f"{len(words.words)} words of {words.words.shape[1]} numbers")
 
 # %% [markdown]
@@ -318,7 +314,7 @@ check(
 # s = \frac{e - \mu_e}{\sigma_e} + \frac{v - \mu_v}{\sigma_v}$$
 #
 # $y$ is the teacher's answer, standardised, $\bar S$ the students' mean; the last step counts both in standard deviations of normal images.
-# Four networks are trained here. The quick edition's steps are too few for that, so it gets more of them.
+# Four networks are trained here, and the quick edition's steps are too few for that: it gets three to four times as many in this notebook.
 
 # %%
 from dfr_core.methods.patch_network import normalise
@@ -338,7 +334,8 @@ with torch.inference_mode():
     A = (e - e_mean) / e_std + (v - v_mean) / v_std
 by_hand = scoring.upsample(A, (SIDE, SIDE), kernel=s.stride, stride=s.stride)[0].cpu()
 core = maps["ST-p65"]["bottle"][0]
-verdict("by hand as the core", torch.allclose(by_hand, core, rtol=1e-2, atol=1e-2 * float(core.max())))
+off = float((by_hand - core).abs().max() / core.max())
+verdict("ST-p65 by hand equals the core's map", off < 1e-2, off)
 print(f"{len(scale.students)} students, descriptors of {y.shape[1]} numbers")
 
 # %% [markdown]
@@ -384,7 +381,8 @@ with torch.inference_mode():
     A = (features - detector.reconstruct(features)).norm(dim=-1)
 by_hand = scoring.upsample(A, (SIDE, SIDE), detector.settings.map_interpolation)[0].cpu()
 core = maps["DFR"]["bottle"][0]
-verdict("by hand as the core", torch.allclose(by_hand, core, rtol=1e-3, atol=1e-3 * float(core.max())))
+off = float((by_hand - core).abs().max() / core.max())
+verdict("DFR by hand equals the core's map", off < 1e-3, off)
 
 # %% [markdown]
 # ## The ladder
@@ -434,16 +432,20 @@ ssim = on["bottle"]["AE-ssim"] > on["bottle"]["DFR"]
 verdict("bottle: AE-ssim is ahead of DFR", ssim, both("bottle", "AE-ssim", "DFR"))
 down = on["carpet"]["AE-ssim"] < on["carpet"]["AE-l2"]
 verdict("carpet: AE-ssim is behind AE-l2", down, both("carpet", "AE-ssim", "AE-l2"))
-verdict("bottle: ST-p65 finds next to nothing", on["bottle"]["ST-p65"] < 0.2, on["bottle"]["ST-p65"])
+if quick:
+    st = on["bottle"]["ST-p65"]
+    verdict("bottle: ST-p65, so shortly trained, finds next to nothing", st < 0.2, st)
 
 # %% [markdown]
-# The ladder is none on the bottle. There the winner is an autoencoder on pixels, AE-ssim, which compares windows (means, spreads and
-# covariance) instead of single pixels: the bottle stands in the same place in every image, so there is little to draw, and a window
-# forgives an edge that is a little off. On the carpet, where every thread lies elsewhere, the same method is the worst of the autoencoders.
-# CNN-FD, which the paper finds shallow, comes next to DFR on the carpet. VAE-grad gains nothing over AE-l2: it keeps the edges, but on
-# small images and after so few steps its model, as the picture above shows, draws little that could be believed. And ST is not done justice: at this size it has begun to see the carpet and sees
-# nothing of the bottle, whose rim is all that its students still get wrong. With the embedded edition's steps it does find the carpet's
-# defects, and ST-m comes level with DFR there; all fifteen categories are in [Table III, measured here](../figures/table3.md).
+# On the bottle the ladder does not lead upwards. There the winner is an autoencoder on pixels, AE-ssim, which compares windows (means,
+# spreads and covariance) instead of single pixels: the bottle stands in the same place in every image, so there is little to draw, and a
+# window forgives an edge that is a little off. (The embedded edition's longer trainings do not change that.) On the carpet, where every
+# thread lies elsewhere, the same method is the worst of the autoencoders. CNN-FD, which the paper finds shallow, comes next to DFR on the
+# carpet. VAE-grad gains nothing over AE-l2: it keeps the edges, but on small images and after so few steps its model, as the picture above
+# shows, draws little that could be believed. (With the embedded edition's steps it does gain on the carpet.) And ST is not done justice: at
+# this size it has begun to see the carpet and sees nothing of the bottle, whose rim is all that its students still get wrong. With the
+# embedded edition's steps it does find the carpet's defects, and ST-m comes level with DFR there; all fifteen categories are in [Table III,
+# measured here](../figures/table3.md).
 #
 # The same in pictures: one defect of each category, every map in its own range.
 
