@@ -463,9 +463,10 @@ for axis in axes.flat:
     axis.set_axis_off()
 figure.tight_layout()
 picture(
-    "A cut carpet and a stained bottle, and six maps of each. AE-l2 and VAE-grad show specks all over the carpet and rings on the bottle, the "
-    "defect among them; AE-ssim clouds on the carpet and the stain on the bottle; CNN-FD and DFR one bright spot at the cut, and on the "
-    "bottle the stain beside bright rings; ST-p65 neither clearly."
+    "A cut carpet and a stained bottle, and six maps of each. AE-l2 and VAE-grad show specks all over the carpet "
+    "and rings on the bottle, the defect among them; AE-ssim clouds on the carpet and the stain on the bottle; "
+    "CNN-FD and DFR one bright spot at the cut, and on the bottle the stain beside bright rings; ST-p65 neither "
+    "clearly."
 )
 
 # %% [markdown]
