@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 from dfr_core import DFRError, load_detector, method
 from dfr_core.files import load_tensors
+from dfr_core.methods.descriptors import describe
 from dfr_core.methods.knowledge import knowledge, layer_that_sees
 from dfr_core.methods.leaves import dead_leaves
 from dfr_core.methods.patch_network import LAYERS, PatchNetwork, field, normalise
-from dfr_core.methods.descriptors import describe
 from dfr_core.methods.st import STm, STp65, regression_and_variance
 from dfr_core.methods.st_settings import STmSettings, STp65Settings
 from dfr_core.methods.teacher import Crops, Lesson, compactness_loss, metric_loss, teacher_of
@@ -279,6 +280,26 @@ def test_students_learn_and_a_stranger_stands_out(images, odd_images):
     assert maps[masks.numpy()].mean() > maps[~masks.numpy()].mean() + 1
 
 
+def test_solved_readouts_are_the_best_there_are(st_m, images):
+    """Over whole images no other last layer errs less; what the layers before it do stays."""
+    model = copy.deepcopy(st_m.model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    padded, random = torch.cat([model.padded(image[None]) for image in images]), torch.Generator().manual_seed(1)
+    trained = float(model.loss(padded, 0))
+    model.solve_readouts(images)
+    best = float(model.loss(padded, 0))
+    assert best < 0.9 * trained
+    for name, value in model.state_dict().items():
+        last = ".students." in name and ".convolutions.4." in name  # four convolutions before it at every size
+        assert last != torch.equal(value, before[name])
+    for scale in model.scales.values():
+        for part in scale.students[0].convolutions[-1].parameters():
+            kept = part.data.clone()
+            part.data += 0.05 * part.std() * torch.randn(part.shape, generator=random)
+            assert float(model.loss(padded, 0)) > best
+            part.data = kept
+
+
 def test_students_differ_and_the_teacher_stays(st_m):
     for scale in st_m.model.scales.values():
         a, b = (next(iter(student.parameters())) for student in scale.students)
@@ -321,6 +342,7 @@ def test_whole_images_at_every_pixel(images):
         ({"pictures": ""}, "pictures"),
         ({"schedule": "daily"}, "schedule"),
         ({"seed": -1}, "seed"),
+        ({"readout": "guessed"}, "readout"),
     ],
 )
 def test_impossible_settings(changes, match):
