@@ -40,7 +40,7 @@ from .teacher import Crops, Loop, teacher_of
 from .train import Checkpoint, ProgressBar, run_name, train
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
-RIDGE = 1e-5  # of the mean square of what a readout reads
+RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
 READ = 8  # images at most that readouts are solved over: thousands of patches each
 
 
@@ -150,7 +150,7 @@ class Scales(nn.Module):
     def solve_readouts(self, images: Tensor) -> None:
         """Give each student the last, linear layer of the least loss over all patches of images [N, 3, H, W], its others being as they are.
 
-        Least squares, from the sums of [h 1]^T [h 1] and [h 1]^T y, h what that layer reads; a trace of ridge keeps idle channels at 0.
+        Least squares, from the sums of [h 1]^T [h 1] and [h 1]^T y, h what that layer reads; a little ridge keeps idle channels at 0.
         """
         squares, products = defaultdict(float), defaultdict(float)
         for image in images:

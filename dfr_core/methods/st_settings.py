@@ -49,10 +49,8 @@ class STSettings(MethodSettings):
     steps: int | None = setting(None, "the students' optimiser steps; if given, it replaces epochs")
     seed: int = setting(0, "seeds the students and every random draw for them")
 
-    #: The students' steps in the embedded edition: what its few seconds a category allow.
+    #: The students' steps in the embedded edition, whole images: what its few seconds a category allow.
     EMBEDDED_STEPS: ClassVar[int] = 100
-    #: Their crop: whole images at one size of patches; at 17 pixels, where no pooling helps, these take too long.
-    EMBEDDED_CROP: ClassVar[int | None] = None
 
     #: Settings that a teacher depends on, beside its patches, the network and the pictures.
     OF_TEACHERS: ClassVar[tuple[str, ...]] = (
@@ -113,12 +111,12 @@ class STSettings(MethodSettings):
         if name == "paper":
             return cls()
         sizes: dict[str, dict[str, Any]] = {
-            "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 20},
+            "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 4},
             "embedded": {"n_pictures": 48, "teacher_steps": 400, "steps": cls.EMBEDDED_STEPS},
         }
         return cls(
             backbone="vgg19", weights="distilled", width=0.125, padding="reflect", scale=0.125, dimension=32, teacher_batch=8,
-            teacher_units=6, teacher_rate=1e-3, stride=4, learning_rate=5e-4, schedule="onecycle", readout="solved", crop=cls.EMBEDDED_CROP,
+            teacher_units=6, teacher_rate=1e-3, stride=4, learning_rate=5e-4, schedule="onecycle", readout="solved",
             **sizes[name],
         )  # fmt: skip
 
@@ -132,7 +130,6 @@ class STp65Settings(STSettings):
 class STmSettings(STSettings):
     """All three sizes."""
 
-    EMBEDDED_STEPS: ClassVar[int] = 60
-    EMBEDDED_CROP: ClassVar[int | None] = 16
+    EMBEDDED_STEPS: ClassVar[int] = 16
 
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])
