@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -279,6 +280,27 @@ def test_students_learn_and_a_stranger_stands_out(images, odd_images):
     assert maps[masks.numpy()].mean() > maps[~masks.numpy()].mean() + 1
 
 
+def test_solved_readouts_are_the_best_there_are(st_m, images, monkeypatch):
+    """Over whole images no other last layer errs less; what the layers before it do stays."""
+    monkeypatch.setattr("dfr_core.methods.st.RIDGE", 1e-9)
+    model = copy.deepcopy(st_m.model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    padded, random = torch.cat([model.padded(image[None]) for image in images]), torch.Generator().manual_seed(1)
+    trained = float(model.loss(padded, 0))
+    model.solve_readouts(images)
+    best = float(model.loss(padded, 0))
+    assert best < trained
+    for name, value in model.state_dict().items():
+        last = ".students." in name and ".convolutions.4." in name  # four convolutions before it at every size
+        assert last != torch.equal(value, before[name])
+    for scale in model.scales.values():
+        for part in scale.students[0].convolutions[-1].parameters():
+            kept = part.data.clone()
+            part.data += 0.05 * part.std() * torch.randn(part.shape, generator=random)
+            assert float(model.loss(padded, 0)) > best
+            part.data = kept
+
+
 def test_students_differ_and_the_teacher_stays(st_m):
     for scale in st_m.model.scales.values():
         a, b = (next(iter(student.parameters())) for student in scale.students)
@@ -321,6 +343,7 @@ def test_whole_images_at_every_pixel(images):
         ({"pictures": ""}, "pictures"),
         ({"schedule": "daily"}, "schedule"),
         ({"seed": -1}, "seed"),
+        ({"readout": "guessed"}, "readout"),
     ],
 )
 def test_impossible_settings(changes, match):

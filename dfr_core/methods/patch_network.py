@@ -76,6 +76,10 @@ class PatchNetwork(nn.Module):
         Returns:
             [N, d, (H - field) // stride + 1, (W - field) // stride + 1].
         """
+        return self.convolutions[-1](self.hidden(x, stride))
+
+    def hidden(self, x: Tensor, stride: int = 1) -> Tensor:
+        """What the last, linear layer reads: its channels in the place of d."""
         done, dilation = 1, 1
         convolutions = iter(self.convolutions)
         last = len(LAYERS[self.patch]) - 1
@@ -90,7 +94,7 @@ class PatchNetwork(nn.Module):
             else:
                 x = torch.maximum(x[:, :, :-dilation], x[:, :, dilation:])
                 x, dilation = torch.maximum(x[..., :-dilation], x[..., dilation:]), 2 * dilation
-        return next(convolutions)(x)
+        return x
 
     def patch_by_patch(self, x: Tensor, stride: int = 1) -> Tensor:
         """The same as :meth:`forward`, each patch cut out: to be read, and to hold the dense form to."""

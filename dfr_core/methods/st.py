@@ -3,7 +3,8 @@
 1. A teacher T describes patches of p = 17, 33 or 65 pixels by d numbers; :mod:`.teacher` says what it has learnt from. Its descriptors of
    the normal images are standardised: y = (T - mu) / sigma, mu and sigma of d numbers each.
 2. M students S_1 ... S_M, networks like the teacher's with random first weights, regress y on normal images: the loss is
-   mean over patches of |S_m - y|^2, over d.
+   mean over patches of |S_m - y|^2, over d. With ``readout=solved``, which the source does not have, the last, linear layer of each
+   begins as the least squares over whole normal images, and is solved for once more when the others are trained: a few steps go far.
 3. A patch is anomalous if they err, and if they disagree. With S the mean of the students,
        e = |S - y|^2                          (the regression error)
        v = 1/M sum over m of |S_m|^2 - |S|^2  (the predictive variance)
@@ -20,6 +21,7 @@ Shapes: image [3, h, w]; T and S_m [d, h_o, w_o] with one patch in every ``strid
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,8 @@ from .teacher import Crops, Loop, teacher_of
 from .train import Checkpoint, ProgressBar, run_name, train
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
+RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
+READ = 8  # images at most that readouts are solved over: thousands of patches each
 
 
 def regression_and_variance(y: Tensor, students: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -142,6 +146,27 @@ class Scales(nn.Module):
         """Step 4: [scales, 2, ...] -> [...]."""
         return torch.stack([scale.score(e, v) for scale, (e, v) in zip(self.scales.values(), errors, strict=True)]).mean(0)
 
+    @torch.no_grad()
+    def solve_readouts(self, images: Tensor) -> None:
+        """Give each student the last, linear layer of the least loss over all patches of images [N, 3, H, W], its others being as they are.
+
+        Least squares, from the sums of [h 1]^T [h 1] and [h 1]^T y, h what that layer reads; a little ridge keeps idle channels at 0.
+        """
+        squares, products = defaultdict(float), defaultdict(float)
+        for image in images:
+            for _, _, x in self.blocks(self.padded(image[None])):
+                for scale, view in self.views(x):
+                    y = scale.target(view, self.stride)[0].flatten(1).double()
+                    for student in scale.students:
+                        h = F.pad(student.hidden(view, self.stride)[0].flatten(1).double(), (0, 0, 0, 1), value=1.0)
+                        squares[student] += h @ h.T
+                        products[student] += h @ y.T
+        for student, total in squares.items():
+            ridge = RIDGE * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype, device=total.device)
+            solved = torch.linalg.solve(total + ridge, products[student]).float()
+            student.convolutions[-1].weight.copy_(solved[:-1].T[:, :, None, None])
+            student.convolutions[-1].bias.copy_(solved[-1])
+
     def loss(self, crops: Tensor, decay: float) -> Tensor:
         """Step 2's loss over crops of padded images [B, 3, side, side], a mean over d, students and scales, and the weights' decay."""
         losses = []
@@ -179,7 +204,12 @@ class STp65(Detector):
             scales = {patch: Scale.blank(patch, s, teacher) for patch, teacher in teachers.items()}
             self._model = Scales(scales, s.stride).to(self.device)
             self._standardise(images)
+            some = images[:: -(-len(images) // READ)]
+            if s.readout == "solved":
+                self._model.solve_readouts(some)
             self._train(images, data, checkpoint)
+            if s.readout == "solved":
+                self._model.solve_readouts(some)
             with torch.inference_mode():
                 errors = torch.stack([self._model.errors(image[None]) for image in images])  # [N, scales, 2, h_o, w_o]
                 for scale, found in zip(scales.values(), errors.unbind(1), strict=True):

@@ -43,13 +43,14 @@ class STSettings(MethodSettings):
     batch_size: int = setting(1, "images in a batch of the students")
     learning_rate: float = setting(1e-4, "the students' Adam's step size; the peak of it for schedule=onecycle")
     schedule: str = setting("constant", "constant or onecycle, of teachers and students")
+    readout: str = setting("trained", "the students' last, linear layer: trained, or also solved for, before and after training")
     weight_decay: float = setting(1e-5, "weight decay of teachers and students")
     epochs: int = setting(100, "passes of the students over the training images")
     steps: int | None = setting(None, "the students' optimiser steps; if given, it replaces epochs")
     seed: int = setting(0, "seeds the students and every random draw for them")
 
-    #: The students' steps in the embedded edition: what its few seconds a category allow.
-    EMBEDDED_STEPS: ClassVar[int] = 200
+    #: The students' steps in the embedded edition, whole images: what its few seconds a category allow.
+    EMBEDDED_STEPS: ClassVar[int] = 100
 
     #: Settings that a teacher depends on, beside its patches, the network and the pictures.
     OF_TEACHERS: ClassVar[tuple[str, ...]] = (
@@ -61,6 +62,7 @@ class STSettings(MethodSettings):
         self.check_choice("backbone", (RESNET18, *ARCHITECTURES))
         self.check_choice("padding", ("zeros", "reflect"))
         self.check_choice("schedule", ("constant", "onecycle"))
+        self.check_choice("readout", ("trained", "solved"))
         self.check_image_size()
         whole = ("n_pictures", "teacher_steps", "teacher_batch", "teacher_units", "students", "batch_size", "epochs")
         for name in whole:
@@ -109,12 +111,13 @@ class STSettings(MethodSettings):
         if name == "paper":
             return cls()
         sizes: dict[str, dict[str, Any]] = {
-            "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 20},
+            "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 4},
             "embedded": {"n_pictures": 48, "teacher_steps": 400, "steps": cls.EMBEDDED_STEPS},
         }
         return cls(
             backbone="vgg19", weights="distilled", width=0.125, padding="reflect", scale=0.125, dimension=32, teacher_batch=8,
-            teacher_units=6, teacher_rate=1e-3, stride=4, crop=8, batch_size=8, learning_rate=1e-2, schedule="onecycle", **sizes[name],
+            teacher_units=6, teacher_rate=1e-3, stride=4, learning_rate=5e-4, schedule="onecycle", readout="solved",
+            **sizes[name],
         )  # fmt: skip
 
 
@@ -127,6 +130,6 @@ class STp65Settings(STSettings):
 class STmSettings(STSettings):
     """All three sizes."""
 
-    EMBEDDED_STEPS: ClassVar[int] = 120
+    EMBEDDED_STEPS: ClassVar[int] = 16
 
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])
