@@ -39,8 +39,8 @@ from .pixels import SHRINKS, SLOPE, PixelDetector, PixelSettings
 #: Channels of the discriminator's convolutions, and backwards of the generator's.
 CHANNELS = (64, 128, 256, 512)
 _SLIM = {
-    "zoom": 4, "patch": None, "stride": 16, "width": 0.25, "latent_dim": 32, "learning_rate": 2e-3, "schedule": "onecycle",
-    "batch_size": 16, "matching": 2000.0, "noise": 0.1, "search_steps": 20, "search_rate": 0.1, "candidates": 64,
+    "zoom": 4, "patch": None, "stride": 16, "width": 0.25, "latent_dim": 32, "learning_rate": 5e-3, "schedule": "onecycle",
+    "batch_size": 16, "matching": 2000.0, "noise": 0.1, "search_steps": 40, "search_rate": 0.1, "candidates": 64,
 }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class AnoGANSettings(PixelSettings):
     search_rate: float = setting(0.02, "Adam's step size in the search")
     candidates: int = setting(1, "codes drawn; the search for each patch begins with the one whose image is nearest")
     feature_weight: float = setting(0.1, "lambda, the discriminator's share in the search")
-    sizes = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 200}, "paper": {}}
+    sizes = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 300}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
