@@ -114,6 +114,8 @@ def test_the_map_is_the_squared_residual_of_each_patch(fitted_gan, odd_images):
         ({"candidates": 0}, "candidates: 0 is not a whole number"),
         ({"search_rate": 0}, "search_rate: 0 is not a positive number"),
         ({"feature_weight": 1.5}, "feature_weight: 1.5 is not in"),
+        ({"matching": -1}, "matching: -1 is negative or not finite"),
+        ({"noise": float("nan")}, "noise: nan is negative or not finite"),
         ({"batch_size": 1}, "batch_size: a batch of one patch"),
     ],
 )
@@ -126,3 +128,31 @@ def test_sizes():
     paper = method("AnoGAN").of_edition("paper")
     assert (paper.patch, paper.latent_dim, paper.epochs, paper.search_steps, paper.search_rate) == (128, 64, 50, 300, 0.02)
     assert (paper.learning_rate, paper.feature_weight, paper.candidates) == (2e-4, 0.1, 1)
+    assert (paper.matching, paper.noise) == (0, 0)
+
+
+def test_the_generator_has_to_meet_the_mean(fitted_gan):
+    """Its gradient is that of its own loss and m times the distance; the discriminator's is as before."""
+    found, before = GAN(32, 8, 0.1, 0), GAN(32, 8, 0.1, 0)
+    detector = AnoGAN(replace(SETTINGS, matching=7.0), device="cpu", progress=False)
+    loss = detector._gradient(found, patch(), torch.Generator().manual_seed(5))
+    plain = fitted_gan._gradient(before, patch(), torch.Generator().manual_seed(5))
+    x, twin = patch(), GAN(32, 8, 0.1, 0)
+    drawn = twin.draw(torch.randn(3, 8, generator=torch.Generator().manual_seed(5)))
+    pixels = ((x.mean(0) - drawn.mean(0)) ** 2).mean()
+    assert float((loss - plain).detach()) == pytest.approx(float(7 * pixels.detach()), rel=1e-3)
+    (7 * pixels - torch.log(twin.discriminate(drawn).sigmoid()).mean()).backward()
+    for (name, parameter), other, real in zip(found.named_parameters(), before.parameters(), twin.parameters(), strict=True):
+        expected = real.grad if name.startswith("generator") else other.grad
+        assert torch.allclose(parameter.grad, expected, rtol=1e-3, atol=1e-6), name
+
+
+def test_noise_is_shown_to_the_discriminator_alone():
+    detector = AnoGAN(replace(SETTINGS, noise=0.5), device="cpu", progress=False)
+    model, shown = GAN(32, 8, 0.1, 0), []
+    model.features[0].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].detach()))
+    x = patch()
+    detector._gradient(model, x, torch.Generator().manual_seed(5))
+    assert (shown[0] - x).std() == pytest.approx(0.5, abs=0.03)
+    drawn = GAN(32, 8, 0.1, 0).draw(torch.randn(3, 8, generator=torch.Generator().manual_seed(5))).detach()
+    assert (shown[1] - drawn).std() == pytest.approx(0.5, abs=0.03)

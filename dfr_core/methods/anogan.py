@@ -4,6 +4,11 @@ A generator G and a discriminator D (DCGAN) are trained against each other on no
 
     D: -log D(x) - log(1 - D(G(z))),        G: -log D(G(z)).
 
+With ``matching`` m > 0 the mean of the patches drawn has to meet that of the normal ones too, without which a short training draws wrong
+colours (after the feature matching of Salimans et al., 1606.03498, Section 3.1, but in the pixels; || || being per number):
+
+    G: -log D(G(z)) + m ||E x - E G(z)||^2.
+
 For a test patch x the code is searched by gradient descent (Section 2.2), f being the features before D's last layer:
 
     L(z) = (1 - lambda) ||x - G(z)||_1 + lambda ||f(x) - f(G(z))||_1.
@@ -34,8 +39,8 @@ from .pixels import SHRINKS, SLOPE, PixelDetector, PixelSettings
 #: Channels of the discriminator's convolutions, and backwards of the generator's.
 CHANNELS = (64, 128, 256, 512)
 _SLIM = {
-    "zoom": 2, "patch": 64, "stride": 64, "width": 0.25, "learning_rate": 1e-3, "batch_size": 16,
-    "search_steps": 20, "search_rate": 0.1, "candidates": 64,
+    "zoom": 4, "patch": None, "stride": 16, "width": 0.25, "latent_dim": 32, "learning_rate": 5e-3, "schedule": "onecycle",
+    "batch_size": 16, "matching": 2000.0, "noise": 0.1, "search_steps": 40, "search_rate": 0.1, "candidates": 64,
 }  # fmt: skip
 
 
@@ -47,11 +52,13 @@ class AnoGANSettings(PixelSettings):
     latent_dim: int = setting(64, "numbers in the code of a patch")
     weight_decay: float = setting(0.0, "of Adam")
     epochs: int = setting(50, "so many times the number of patches is drawn")
+    matching: float = setting(0.0, "m, the weight of the mean that the generator has to meet; 0 is DCGAN")
+    noise: float = setting(0.0, "deviation of the noise on all that the discriminator sees in training; 0 is DCGAN")
     search_steps: int = setting(300, "steps of the search for the code of a test patch")
     search_rate: float = setting(0.02, "Adam's step size in the search")
     candidates: int = setting(1, "codes drawn; the search for each patch begins with the one whose image is nearest")
     feature_weight: float = setting(0.1, "lambda, the discriminator's share in the search")
-    sizes = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 250}, "paper": {}}
+    sizes = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 300}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +68,10 @@ class AnoGANSettings(PixelSettings):
         self.check_type("feature_weight", (int, float), "a number")
         if not 0 <= self.feature_weight <= 1:
             raise DFRError(Setting("feature_weight"), f"{self.feature_weight} is not in [0, 1]", "the paper uses 0.1")
+        for name in ("matching", "noise"):
+            self.check_type(name, (int, float), "a number")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise DFRError(Setting(name), f"{getattr(self, name)} is negative or not finite", "0 is none")
         if self.batch_size < 2:
             raise DFRError(Setting("batch_size"), "a batch of one patch has no spread to normalise by", "use at least 2")
 
@@ -121,10 +132,13 @@ class AnoGAN(PixelDetector):
 
     def _gradient(self, model: nn.Module, x: Tensor, random: torch.Generator) -> Tensor:
         # Both players step at once, each with the gradient of its own loss, so that the training is one run with one state.
-        drawn = model.draw(torch.randn(len(x), self.settings.latent_dim, generator=random).to(x.device))
-        real, fake = model.discriminate(x), model.discriminate(drawn)
+        s = self.settings
+        drawn = model.draw(torch.randn(len(x), s.latent_dim, generator=random).to(x.device))
+        real, fake = (model.discriminate(_noisy(shown, s.noise, random)) for shown in (x, drawn))
         against = F.softplus(-real).mean() + F.softplus(fake).mean()
         generators = F.softplus(-fake).mean()
+        if s.matching:
+            generators = generators + s.matching * (x.mean(0) - drawn.mean(0)).square().mean()
         theirs = [*model.generator.parameters()]
         others = [*model.features.parameters(), *model.verdict.parameters()]
         # drawn.detach() would ask for the discriminator's pass over the drawn patches a second time.
@@ -170,3 +184,8 @@ class AnoGAN(PixelDetector):
     def _map_one(self, x: Tensor) -> Tensor:
         found = self._patchwise(x, lambda part: (part - self.model.draw(self.search(part)[0])).square().sum(1, keepdim=True))
         return found[0]
+
+
+def _noisy(x: Tensor, deviation: float, random: torch.Generator) -> Tensor:
+    """Noise hides from the discriminator what the generator cannot draw yet, so that it does not win at once."""
+    return x + deviation * torch.randn(x.shape, generator=random).to(x.device) if deviation else x
