@@ -34,6 +34,7 @@ DOCUMENTS = {
     "figures/README.md": "figures/index.md",
     "docs/choices.md": "choices.md",
     "docs/distilled.md": "distilled.md",
+    "docs/fidelity.md": "fidelity.md",
     "docs/handed_over.md": "handed_over.md",
     "docs/export.md": "export.md",
     "docs/benchmark_notes.md": "benchmark_notes.md",
