@@ -156,10 +156,13 @@ def cost(records: Records) -> Drawing:
     figure = Figure(figsize=(7.6, 4.4))
     title(figure, "What a map costs, and how good it is", "Mean PRO-AUC of all categories; one image at a time, alone on the machine.")
     axes = figure.add_axes((0.085, 0.155, 0.86, 0.69))
-    for name, milliseconds, quality, _ in points:
+    placed: list[tuple[float, float]] = []  # a name goes below its point where another's would be in its way
+    for name, milliseconds, quality, _ in sorted(points, key=lambda point: -point[2]):
         ours = name.startswith("DFR")
+        near = [other for other in placed if abs(np.log(other[0] / milliseconds)) < 0.5 and abs(other[1] - quality) < 0.02]
+        placed.append((milliseconds, quality))
         axes.plot(milliseconds, quality, "o" if ours else "s", color=BLUE if ours else ORANGE, **_MARKER)
-        axes.annotate(name, (milliseconds, quality), xytext=(6, 3), textcoords="offset points", fontsize=8, color=INK)
+        axes.annotate(name, (milliseconds, quality), xytext=(6, -11 if near else 3), textcoords="offset points", fontsize=8, color=INK)
     axes.set_xscale("log")
     axes.set_xlabel("milliseconds an image")
     axes.set_ylabel("PRO-AUC, mean")
