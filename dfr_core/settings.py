@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .backbones.architecture import Architecture, architecture
 from .errors import DFRError, Setting
@@ -58,7 +58,23 @@ def setting(default: Any, words: str) -> Any:
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What the settings of every method have in common; a subclass adds at least ``image_size``, a :data:`Size`, and ``seed``."""
+    """What the settings of every method have in common; a subclass adds at least ``image_size``, a :data:`Size`, and ``seed``.
+
+    The defaults are the sizes of the method's own paper; ``EDITIONS`` says what each edition changes.
+    """
+
+    EDITIONS: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @classmethod
+    def of_edition(cls, name: str) -> Self:
+        """The settings in an edition.
+
+        Raises:
+            DFRError: there is none of that name.
+        """
+        if name not in cls.EDITIONS:
+            raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(cls.EDITIONS)}")
+        return cls(**cls.EDITIONS[name])
 
     def to_json(self) -> str:
         """The settings as one line of JSON with sorted keys (for model files, records and keys)."""
@@ -196,6 +212,11 @@ class Settings(MethodSettings):
                 "only reflection-padded maps can be kept padded",
                 ("set ", Setting("padding", "reflect")),
             )
+
+    @classmethod
+    def of_edition(cls, name: str) -> Settings:
+        """As :func:`edition_settings`, whose table is made of settings and so stands below."""
+        return edition_settings(name)
 
     @property
     def architecture(self) -> Architecture:

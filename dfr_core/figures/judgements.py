@@ -59,7 +59,7 @@ class _Pair:
     def words(self) -> str:
         ups = int((self.by_category.mean(0) > 0).sum())
         means = f"{self.first.mean():.3f} to {self.second.mean():.3f}"
-        return f"{means}, {_spread(self.gain)}; up in {ups} of {len(self.categories)}{self.remark}"
+        return f"{means}, {spread(self.gain)}; up in {ups} of {len(self.categories)}{self.remark}"
 
 
 def _pair(records: Records, metric: str, before: Setting, after: Setting, members: Sequence[str]) -> _Pair:
@@ -73,7 +73,8 @@ def _partly(present: Sequence[str], wanted: Sequence[str]) -> str:
     return "" if len(present) == len(wanted) else f" (of the {len(wanted)} there are {len(present)})"
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """The mean of one number a seed, with its 95 % interval where there are several."""
     mean, low, high = interval(values)
     return f"{mean:+.3f} (one seed)" if len(values) < 2 else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
@@ -123,7 +124,7 @@ def saturates(metric: str):
         text = ", ".join(f"{{{layers}}} {m:.3f}" for (layers, _), m in zip(settings, means.mean(0)))
         text += "; {1:16} less the better of the two before: "
         verdict = every([below(later, FLAT), above(means[:, 1:3].max(1) - means[:, 0])])
-        return Outcome(text + _spread(later), verdict, tuple(training(records, settings, found.categories)))
+        return Outcome(text + spread(later), verdict, tuple(training(records, settings, found.categories)))
 
     return measure
 
@@ -137,14 +138,14 @@ def objects_need_more(records: Records) -> Outcome:
         raise Missing("objects and textures of one seed")
     gain = [{s: float((v[:, 1] - v[:, 0]).mean()) for s, v in zip(c.seeds, c.values)} for c in (objects, textures)]
     values = [gain[0][s] - gain[1][s] for s in shared]
-    text = f"ROC-AUC from {{1:8}} to {{1:16}}: objects {_spread(list(gain[0].values()))}, textures {_spread(list(gain[1].values()))}; "
-    return Outcome(text + f"difference {_spread(values)}", above(values), tuple(training(records, settings)))
+    text = f"ROC-AUC from {{1:8}} to {{1:16}}: objects {spread(list(gain[0].values()))}, textures {spread(list(gain[1].values()))}; "
+    return Outcome(text + f"difference {spread(values)}", above(values), tuple(training(records, settings)))
 
 
 def wood(records: Records) -> Outcome:
     """On wood one metric rises and the other falls (IV-C1)."""
     parts = [_pair(records, metric, ("1:2", OWN), ("1:16", OWN), ("wood",)) for metric in METRICS]
-    text = "; ".join(f"{METRICS[m]} {p.first.mean():.3f} to {p.second.mean():.3f}, {_spread(p.gain)}" for m, p in zip(METRICS, parts))
+    text = "; ".join(f"{METRICS[m]} {p.first.mean():.3f} to {p.second.mean():.3f}, {spread(p.gain)}" for m, p in zip(METRICS, parts))
     return Outcome(text, every([above(parts[0].gain), below(parts[1].gain)]), parts[0].used)
 
 
@@ -179,7 +180,7 @@ def _border(records: Records) -> tuple[np.ndarray, np.ndarray, list[Record]]:
 def zero_border(records: Records) -> Outcome:
     """Zero padding raises scores near the border of textures (IV-C2, Fig. 9)."""
     zeros, _, used = _border(records)
-    text = f"score within 32 pixels of the border over that of the inner half, minus one: {_spread(zeros)}"
+    text = f"score within 32 pixels of the border over that of the inner half, minus one: {spread(zeros)}"
     return Outcome(text, above(zeros), tuple(used))
 
 
@@ -187,7 +188,7 @@ def healed(records: Records) -> Outcome:
     """Reflection padding relieves it (IV-C2, Fig. 9)."""
     zeros, reflect, used = _border(records)
     fall = abs(zeros) - abs(reflect)
-    text = f"excess near the border: zeros {zeros.mean():+.3f}, reflection {reflect.mean():+.3f}; its size falls by {_spread(fall)}"
+    text = f"excess near the border: zeros {zeros.mean():+.3f}, reflection {reflect.mean():+.3f}; its size falls by {spread(fall)}"
     return Outcome(text, above(fall), tuple(used))
 
 

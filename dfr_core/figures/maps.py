@@ -18,8 +18,13 @@ from .drawing import Drawing, Grid, show, title
 from .measured import RIVAL, Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from ..lab.trial import Setting
     from ..records import Record, Records
+
+    _Row = tuple[str, tuple[Record, list[Record]]]  # category, its images, its trainings
 
 #: Rows of Fig. 1 as far as there are records (the paper does not name its own), and which defect: Fig. 4 shows the first.
 _FIG1 = {"carpet": 0, "tile": 1, "wood": 0, "cable": 1, "hazelnut": 0, "metal_nut": 0}
@@ -38,21 +43,10 @@ def fig1(records: Records) -> Drawing:
     grid = _grid(len(rows), 1 + len(GROWING), panel=1.18, left=0.95, top=0.82)
     words = "Each anomaly map (AM) is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth."
     title(grid.figure, "Fig. 1  Anomaly maps with more and larger scales", words)
-    used, numbers = [], []
     for column, text in enumerate(["input", *(f"AM {scale_set(layers)}" for layers in GROWING)]):
         _head(grid, column, text)
-    for row, (category, (pictures, trained)) in enumerate(rows):
-        k = _nth_defect(pictures, _FIG1.get(category, 0))
-        image, mask = pictures.arrays["images"][k], pictures.arrays["masks"][k]
-        _side(grid, row, category, pictures.about["defects"][k])
-        show(grid.axes(row, 0), outlined(image, mask))
-        for column, record in enumerate(trained, start=1):
-            scores = _upsampled(record.arrays["maps"][k], image.shape[:2])
-            show(grid.axes(row, column), plotting.outline(plotting.heat(scores), mask, width=1))
-            numbers.append([category, pictures.about["defects"][k], record.about["layers"], *_summary(scores, mask)])
-        used += [pictures, *trained]
-    header = ["category", "defect", "layers", *_SUMMARY]
-    return Drawing(grid.figure, header, numbers, stamp(used))
+    numbers = _rows_of_maps(grid, rows, _FIG1, "layers")
+    return Drawing(grid.figure, ["category", "defect", "layers", *_SUMMARY], numbers, stamp(_used(rows)))
 
 
 def fig4(records: Records) -> Drawing:
@@ -106,18 +100,28 @@ def rivals(records: Records) -> Drawing:
     title(grid.figure, "Anomaly maps of DFR and of the methods it is compared with", words)
     for column, text in enumerate(["input", *names, "DFR f{1:12}"]):
         _head(grid, column, text)
-    used, numbers = [], []
+    numbers = _rows_of_maps(grid, rows, {}, "method")
+    header = ["category", "defect", "method", *_SUMMARY]
+    return Drawing(grid.figure, header, numbers, stamp(_used(rows)), incomplete([c for c, _ in rows]))
+
+
+def _rows_of_maps(grid: Grid, rows: Sequence[_Row], nth: Mapping[str, int], named: str) -> list[list[Any]]:
+    """A row a category: the image of its n-th defect, then each record's map. Their numbers, with what a record is ``named`` by."""
+    numbers = []
     for row, (category, (pictures, trained)) in enumerate(rows):
-        k = _nth_defect(pictures, 0)
+        k = _nth_defect(pictures, nth.get(category, 0))
         image, mask = pictures.arrays["images"][k], pictures.arrays["masks"][k]
         _side(grid, row, category, pictures.about["defects"][k])
         show(grid.axes(row, 0), outlined(image, mask))
         for column, record in enumerate(trained, start=1):
             scores = _upsampled(record.arrays["maps"][k], image.shape[:2])
             show(grid.axes(row, column), plotting.outline(plotting.heat(scores), mask, width=1))
-            numbers.append([category, pictures.about["defects"][k], record.about["method"], *_summary(scores, mask)])
-        used += [pictures, *trained]
-    return Drawing(grid.figure, ["category", "defect", "method", *_SUMMARY], numbers, stamp(used), incomplete([c for c, _ in rows]))
+            numbers.append([category, pictures.about["defects"][k], record.about[named], *_summary(scores, mask)])
+    return numbers
+
+
+def _used(rows: Sequence[_Row]) -> list[Record]:
+    return [record for _, (pictures, trained) in rows for record in (pictures, *trained)]
 
 
 def fig9(records: Records) -> Drawing:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..lab.trial import OWN
-from .judgements import Outcome
+from .judgements import Outcome, spread
 from .measured import GROUPS, METRICS, RIVAL, Evidence, Missing, by_seed, evidence, nice, timings, training
-from .verdicts import FAILS, FASTER, HOLDS, above, below, every, interval
+from .verdicts import FAILS, FASTER, HOLDS, above, below, every
 
 if TYPE_CHECKING:
     from ..lab.trial import Setting
@@ -121,8 +121,7 @@ def _mean(records: Evidence, metric: str, name: str) -> float:
 
 
 def _words(metric: str, ours: str, name: str, lead: np.ndarray) -> str:
-    mean, low, high = interval(lead)
-    return f"{METRICS[metric]}, {ours} to {name}: {mean:+.3f}" + (f" [{low:+.3f}, {high:+.3f}]" if len(lead) > 1 else " (one seed)")
+    return f"{METRICS[metric]}, {ours} to {name}: {spread(lead)}"
 
 
 def _outcome(records: Evidence, texts: Sequence[str], verdict: str, ours: Setting | None, *names: str) -> Outcome:

@@ -37,7 +37,7 @@ _SLIM = {"zoom": 4, "patch": None, "width": 0.5, "learning_rate": 2e-3, "schedul
 class AEL2Settings(PixelSettings):
     """Choices of AE-l2: those of every method on pixels."""
 
-    sizes = {"quick": _SLIM | {"steps": 120}, "embedded": _SLIM | {"steps": 600}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 120}, "embedded": _SLIM | {"steps": 600}, "paper": {}}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AESSIMSettings(PixelSettings):
     """Choices of AE-ssim."""
 
     window: int = setting(11, "side in pixels of SSIM's window, counted after zoom")
-    sizes = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()

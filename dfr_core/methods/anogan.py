@@ -58,7 +58,7 @@ class AnoGANSettings(PixelSettings):
     search_rate: float = setting(0.02, "Adam's step size in the search")
     candidates: int = setting(1, "codes drawn; the search for each patch begins with the one whose image is nearest")
     feature_weight: float = setting(0.1, "lambda, the discriminator's share in the search")
-    sizes = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 300}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 60, "search_steps": 5}, "embedded": _SLIM | {"steps": 300}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -59,7 +59,7 @@ class Detector(ABC):
 
     #: As in :data:`dfr_core.methods.METHODS`, model files and records.
     name: ClassVar[str]
-    #: A frozen :class:`~dfr_core.settings.MethodSettings` with ``image_size``, ``seed`` and ``of_edition(name)``.
+    #: A frozen :class:`~dfr_core.settings.MethodSettings` with ``image_size``, ``seed`` and ``EDITIONS``.
     settings_class: ClassVar[Any]
 
     def __init__(self, settings: Any = None, *, device: str = "auto", memory_gb: float | None = None, progress: bool = True) -> None:

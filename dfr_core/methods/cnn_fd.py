@@ -36,6 +36,10 @@ from ..settings import MethodSettings, Size, setting, sides, size_in_words
 from .descriptors import PatchByPatch
 from .on_network import OnNetwork
 
+# The small editions read the slim VGG19 that comes along (docs/choices.md).
+_SLIM = {
+    "backbone": "vgg19", "weights": "distilled", "width": 0.125, "padding": "reflect", "layer": 4, "cut": False, "variance": 0.999,
+}  # fmt: skip
 _PATCHES = 4  # name of a random stream, beside those of training and of the features' sample
 
 
@@ -59,6 +63,9 @@ class CNNFDSettings(MethodSettings):
     precision: str = setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the rest in TF32)")
     seed: int = setting(0, "seeds an untrained backbone, the draw of the patches and k-means")
 
+    EDITIONS = {
+        "quick": _SLIM | {"patches": 4_000, "clusters": 200}, "embedded": _SLIM | {"patches": 20_000, "clusters": 500}, "paper": {},
+    }  # fmt: skip
     # What else an Extractor reads (Eq. 1 of DFR).
     keep_padding = False
     interpolation = "nearest"
@@ -95,15 +102,6 @@ class CNNFDSettings(MethodSettings):
     def layer_numbers(self) -> tuple[int, ...]:
         """The one layer."""
         return (self.layer,)
-
-    @classmethod
-    def of_edition(cls, name: str) -> CNNFDSettings:
-        """The sizes of an edition; the small ones read the slim VGG19 that comes along (docs/choices.md)."""
-        if name == "paper":
-            return cls()
-        slim = {"backbone": "vgg19", "weights": "distilled", "width": 0.125, "padding": "reflect", "layer": 4, "cut": False}
-        patches, clusters = {"quick": (4_000, 200), "embedded": (20_000, 500)}[name]
-        return cls(**slim, patches=patches, clusters=clusters, variance=0.999)
 
 
 class Dictionary(nn.Module):

@@ -12,7 +12,7 @@ from ..device import full_precision, memory_budget
 from ..errors import DFRError
 from ..extract import FeaturesOfImages, feature_source, sample
 from ..regional import RegionalFeatures
-from ..settings import Settings, edition_settings
+from ..settings import Settings
 from .cae import latent_dimension
 from .on_network import OnNetwork
 from .reconstructors import Reconstructor, reconstructor
@@ -38,11 +38,6 @@ class DFR(OnNetwork):
     settings_class = Settings
     settings: Settings
     _model: Reconstructor | None
-
-    @classmethod
-    def of_edition(cls, name: str) -> Settings:
-        """See :data:`dfr_core.settings.edition_settings`."""
-        return edition_settings(name)
 
     @property
     def c_o_(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,11 +21,10 @@ from ..errors import DFRError, Setting
 from ..settings import MethodSettings, Size, setting, sides
 from . import patches
 from .base import Detector
-from .train import Checkpoint, ProgressBar, descend, learning_rate, run_name, total_steps
+from .train import Checkpoint, ProgressBar, check_finite, descend, learning_rate, run_name, total_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
 
 #: Table 1 of Bergmann et al. (1807.02011): channels, kernel, stride of the encoder's convolutions before the last, which gives the code.
 TABLE_1 = ((32, 4, 2), (32, 4, 2), (32, 3, 1), (64, 4, 2), (64, 3, 1), (128, 4, 2), (64, 3, 1), (32, 3, 1))
@@ -39,8 +38,6 @@ _TOGETHER = 64  # patches that go through a network at once: what a small laptop
 class PixelSettings(MethodSettings):
     """Choices of every method on pixels; the defaults are those of Bergmann et al. (1807.02011, Section 4) for their textures."""
 
-    #: Edition -> what it changes.
-    sizes: ClassVar[dict[str, dict[str, Any]]] = {}
     image_size: Size = setting(256, "side in pixels to which images are resized; or height x width, such as 256x512")
     zoom: int = setting(1, "images are made smaller so many times before anything else, and maps larger again in the end")
     patch: int | None = setting(128, "side in pixels of a patch, counted after zoom; none takes whole images")
@@ -73,17 +70,6 @@ class PixelSettings(MethodSettings):
             raise DFRError(Setting("patch"), f"{self.patch} is no multiple of {SHRINKS}, by which the network shrinks it")
         if self.stride > self.side:
             raise DFRError(Setting("stride"), f"{self.stride} leaves gaps between patches of {self.side}", "choose a smaller one")
-
-    @classmethod
-    def of_edition(cls, name: str) -> Self:
-        """The size of an edition.
-
-        Raises:
-            DFRError: there is none of that name.
-        """
-        if name not in cls.sizes:
-            raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(cls.sizes)}")
-        return cls(**cls.sizes[name])
 
     def check_positive(self, *names: str) -> None:
         """Raises DFRError unless the fields are positive numbers."""
@@ -135,8 +121,7 @@ class PixelDetector(Detector):
         with ProgressBar(f"training {self.name}", self.progress) as tell:
             rate = lambda step: learning_rate(s, step, steps)  # noqa: E731
             self.loss_curve_ = descend(model, optimiser, steps, rate, gradient, checkpoint=run, progress=tell)
-        if not np.isfinite(self.loss_curve_).all():
-            raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+        check_finite(self.loss_curve_)
         self._model = model
         with torch.inference_mode():
             return self._map(images)

@@ -25,7 +25,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,7 +36,7 @@ from .base import Detector
 from .patch_network import PatchNetwork, field, normalise
 from .st_settings import STmSettings, STp65Settings, STSettings
 from .teacher import Crops, Loop, teacher_of
-from .train import Checkpoint, ProgressBar, run_name, train
+from .train import Checkpoint, ProgressBar, check_finite, run_name, train
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
 RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
@@ -245,8 +244,7 @@ class STp65(Detector):
                 Pupils(model), source, loop, lambda _, rows: model.loss(rows, s.weight_decay), checkpoint=state, progress=tell
             )
         model.eval().requires_grad_(False)
-        if not np.isfinite(self.loss_curve_).all():
-            raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+        check_finite(self.loss_curve_)
 
     def _map(self, images: Tensor) -> Tensor:
         with arithmetic("fp32", self.device):

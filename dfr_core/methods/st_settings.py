@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from ..backbones.architecture import ARCHITECTURES
 from ..backbones.resnet import RESNET18
@@ -11,8 +11,14 @@ from ..errors import DFRError, Setting
 from ..settings import MethodSettings, Size, setting
 from .patch_network import LAYERS
 
-if TYPE_CHECKING:
-    from typing import Self
+# The small editions learn from the slim VGG19 that comes along (docs/choices.md).
+_SLIM = {
+    "backbone": "vgg19", "weights": "distilled", "width": 0.125, "padding": "reflect", "scale": 0.125, "dimension": 32,
+    "teacher_batch": 8, "teacher_units": 6, "teacher_rate": 1e-3, "stride": 4, "learning_rate": 5e-4, "schedule": "onecycle",
+    "readout": "solved",
+}  # fmt: skip
+#: The students' steps, over whole images, are what its few seconds a category allow.
+_EMBEDDED = _SLIM | {"n_pictures": 48, "teacher_steps": 400, "steps": 100}
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,7 @@ class STSettings(MethodSettings):
     steps: int | None = setting(None, "the students' optimiser steps; if given, it replaces epochs")
     seed: int = setting(0, "seeds the students and every random draw for them")
 
-    #: The students' steps in the embedded edition, whole images: what its few seconds a category allow.
-    EMBEDDED_STEPS: ClassVar[int] = 100
-
+    EDITIONS = {"quick": _SLIM | {"n_pictures": 16, "teacher_steps": 40, "steps": 4}, "embedded": _EMBEDDED, "paper": {}}
     #: Settings that a teacher depends on, beside its patches, the network and the pictures.
     OF_TEACHERS: ClassVar[tuple[str, ...]] = (
         "scale", "dimension", "knowledge", "metric", "compactness", "n_pictures", "teacher_steps", "teacher_batch", "teacher_units",
@@ -105,21 +109,6 @@ class STSettings(MethodSettings):
         parts = str(self.patches).split(",")
         return tuple(sorted(int(part) for part in parts)) if all(part.strip().isdecimal() for part in parts) else ()
 
-    @classmethod
-    def of_edition(cls, name: str) -> Self:
-        """The sizes of an edition; the small ones learn from the slim VGG19 that comes along (docs/choices.md)."""
-        if name == "paper":
-            return cls()
-        sizes: dict[str, dict[str, Any]] = {
-            "quick": {"n_pictures": 16, "teacher_steps": 40, "steps": 4},
-            "embedded": {"n_pictures": 48, "teacher_steps": 400, "steps": cls.EMBEDDED_STEPS},
-        }
-        return cls(
-            backbone="vgg19", weights="distilled", width=0.125, padding="reflect", scale=0.125, dimension=32, teacher_batch=8,
-            teacher_units=6, teacher_rate=1e-3, stride=4, learning_rate=5e-4, schedule="onecycle", readout="solved",
-            **sizes[name],
-        )  # fmt: skip
-
 
 @dataclass(frozen=True)
 class STp65Settings(STSettings):
@@ -130,6 +119,5 @@ class STp65Settings(STSettings):
 class STmSettings(STSettings):
     """All three sizes."""
 
-    EMBEDDED_STEPS: ClassVar[int] = 16
-
+    EDITIONS = STSettings.EDITIONS | {"embedded": _EMBEDDED | {"steps": 16}}
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])

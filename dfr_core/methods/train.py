@@ -286,6 +286,12 @@ def _gradient(
     return value.detach()
 
 
+def check_finite(curve: np.ndarray) -> None:
+    """Raises DFRError unless the losses of all steps are finite."""
+    if not np.isfinite(curve).all():
+        raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+
+
 def check_training(curve: np.ndarray, trivial: float) -> None:
     """Refuse what a training has spoilt; one that has not helped is told in the log.
 
@@ -296,8 +302,7 @@ def check_training(curve: np.ndarray, trivial: float) -> None:
     Raises:
         DFRError: the loss is not finite, or it has risen high and is in the end no better than that of the mean.
     """
-    if not np.isfinite(curve).all():
-        raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+    check_finite(curve)
     start, peak, end = float(curve[0]), float(curve.max()), float(np.median(curve[-max(1, len(curve) // 20) :]))
     useless = end > 0.95 * trivial
     if useless and peak > 10 * max(start, trivial):

@@ -43,7 +43,7 @@ class VAEGradSettings(PixelSettings):
     closeness: float = setting(0.05, "lambda, what it costs to move a pixel away")
     iterations: int = setting(100, "T, steps of the descent")
     mask: str = setting("squared", "weighs the steps: squared (of the error at each pixel), or relative (to the largest of the patch)")
-    sizes = {"quick": _SLIM | {"steps": 100, "iterations": 10}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 100, "iterations": 10}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
