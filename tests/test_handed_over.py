@@ -248,6 +248,14 @@ def _(root):
     return root / "cloth"
 
 
+@row("pipes", "2 entries: not a regular file: a.png, b_map.png", "mask.png: not a regular file")
+def _(root):
+    os.mkfifo(cloth(root) / "train/good/a.png")
+    os.mkfifo(root / "cloth/train/good/b_map.png")
+    os.mkfifo(root / "cloth/ground_truth/cut/mask.png")
+    return root / "cloth"
+
+
 @row("what systems leave behind")
 def _(root):
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", "readme.txt", "LICENSE", ".gitkeep"):

@@ -21,7 +21,7 @@ from PIL import Image
 from ..device import cores
 from ..errors import DFRError
 from ..settings import Size, checked_size, sides
-from .decode import PathLike, decode
+from .decode import PathLike, decode, head
 from .notes import Note, tell
 
 T = TypeVar("T")
@@ -218,10 +218,10 @@ def white_of(paths: Iterable[PathLike]) -> int | None:
     """White of the images of more than 8 bit among some, one for all of them; None if there are none. What cannot be read is left out."""
     found = []
     for path in paths:
-        with suppress(Exception):  # whatever Pillow raises: reading the file itself will tell
-            with Image.open(path) as picture:
-                deep = picture.mode.startswith(("I", "F"))
-            found += [read_photograph(path).white or 0] if deep else []
+        picture = head(path)
+        if picture is not None and picture.mode.startswith(("I", "F")):
+            with suppress(DFRError):
+                found.append(read_photograph(path).white or 0)
     return max(found, default=None)
 
 
