@@ -553,6 +553,11 @@ def test_upright_among_lying_images_is_told(tmp_path, caplog):
     assert "odd.png: of another shape than most of the set (64 x 48)" in caplog.text
 
 
+def test_an_image_of_a_few_pixels_is_told(tmp_path, caplog):
+    load_images([picture(tmp_path / "a.png", size=(15, 64)), picture(tmp_path / "b.png", size=(16, 16))], 32)
+    assert [record.message for record in caplog.records if "only" in record.message] == [f"{tmp_path / 'a.png'}: only 15 x 64 pixels"]
+
+
 def test_a_file_of_several_pictures_is_told(tmp_path, caplog):
     frames = [Image.new("L", (8, 8), level) for level in (10, 200, 250)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Images whose ratios of width to height differ by more than a factor e^0.1 are of different shape: 4:3 and 3:2 are, 4:3 and 1.37 are not.
 SHAPE = 0.1
+#: An image with fewer pixels than this a side is worth a word: enlarged to the network's size it is a blur, whatever it shows.
+SMALL = 16
 
 # ------------------------------------------------------------------------------------------ grey levels of any depth
 
@@ -102,7 +104,8 @@ def read_photograph(path: PathLike, white: int | None = None) -> Photograph:
         raise
     except Exception as error:
         raise DFRError(path, f"an image of mode {image.mode} cannot be turned into RGB ({error})", "save it as PNG") from error
-    return Photograph(picture, white, found.turned, found.notes)
+    small = (f"only {picture.width} x {picture.height} pixels",) if min(picture.size) < SMALL else ()
+    return Photograph(picture, white, found.turned, found.notes + small)
 
 
 def flat(image: Image.Image) -> Image.Image:
