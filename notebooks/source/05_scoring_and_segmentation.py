@@ -429,8 +429,7 @@ def squared(A, c_o):
 
 
 check(
-    "5.3",
-    squared,
+    "5.3", squared,
     lambda g: sealed("5.3", "6f28d91a8380")([g(torch.tensor([0.0, 3.0, 10.0]), c_o).tolist() for c_o in (3, 432)]),
     "‖e‖ is the root of the sum of squares; the mean squared error is the sum of squares by the number of channels",
     probe=(torch.tensor([1.0, 2.0]), 4),
