@@ -301,11 +301,11 @@ touched = sum(float((s > T[0])[m].float().mean()) > 0.05 for _, _, m, s, T in si
 outcome("5.2", 0 if touched < 2 else 1 if touched < 5 else 2, f"Of {touched} of the {len(six)}.")
 more = [float((s > T[1])[m].float().mean() - (s > T[0])[m].float().mean()) for _, _, m, s, T in six.values()]
 sizes = f"by {100 * min(more):.0f} to {100 * max(more):.0f} points"
-verdict("the lower threshold marks more of every defect", min(more) > 0, sizes)
+verdict("the lower threshold marks more of most defects", sorted(more)[2] > 0.05, sizes)
 
 # %% [markdown]
 # Three of the six are marked, at least in part, by a threshold that no training pixel exceeds: the cut in the carpet, the stain on the
-# wood, the split zipper. With 0.005 more of every defect is marked, and false alarms come with it, many of them along the border (notebook
+# wood, the split zipper. With 0.005 more of the defects is marked, and false alarms come with it, many of them along the border (notebook
 # 08); on the hazelnut the edge of the cap is marked together with the fine cut below it, since it is as bright. Of the scratch on the pill
 # next to nothing is found: in the map it is no brighter than the red specks that every pill has, and what does not show there no threshold
 # brings back. What is marked is also wider than a small defect, because neighbouring features see it, too. The embedded edition's Fig. 4,
