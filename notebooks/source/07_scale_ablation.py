@@ -129,7 +129,7 @@ def fig_1(name, data, results, kind, alt):
     k = [sample.defect for sample in edition.category(name).test].index(kind)
     pictures = [outline(to_image(data[2][k]), data[3][k].numpy(), width=2)]
     pictures += [heat(results[last].maps[k]) for last in (2, 4, 8, 12, 16)]
-    show(*pictures, titles=(kind, *(f"$f_{{{s}}}$" for s in GROWING)), width=2.2, alt=alt)
+    show(*pictures, titles=(kind, *(f"f{{{s}}}" for s in GROWING)), width=2.2, alt=alt)
 
 
 fig_1(
@@ -169,7 +169,7 @@ for axis, (name, results) in zip(axes, curves.items()):
     for metric, colour, mark in (("roc_auc", BLUE, "o"), ("pro_auc", RED, "s")):
         values = [getattr(r, metric) for r in results.values()]
         axis.plot(list(results), values, color=colour, marker=mark, label=metric)
-    axis.set(title=name, xlabel="last layer $l$ of $f_{1:l}$", xticks=(2, 4, 8, 12, 16))
+    axis.set(title=name, xlabel="last layer l of f{1:l}", xticks=(2, 4, 8, 12, 16))
 axes[0].set_ylabel("area under the curve")
 axes[0].legend()
 picture(
@@ -227,7 +227,7 @@ kinds = [row for name, data in others.items() for row in by_defect(name, data)]
 fig, axis = plt.subplots(figsize=(8, 4.6))
 for k, (last, colour, mark) in enumerate(((2, RED, "o"), (8, "grey", "s"), (12, BLUE, "o")), 1):
     values = [row[k] for row in kinds]
-    axis.plot(values, range(len(kinds)), mark, color=colour, label=f"$f_{{1:{last}}}$")
+    axis.plot(values, range(len(kinds)), mark, color=colour, label=f"f{{1:{last}}}")
 axis.set(xlabel="ROC-AUC within the image", yticks=range(len(kinds)))
 axis.set_yticklabels([row[0] for row in kinds])
 axis.legend()
@@ -261,7 +261,7 @@ fig, axis = plt.subplots(figsize=(8, 3.6))
 for shift, (metric, colour) in zip((0.2, -0.2), (("roc_auc", BLUE), ("pro_auc", RED))):
     values = [row[metric] for row in change.values()]
     axis.barh(np.arange(len(change)) + shift, values, height=0.4, color=colour, label=metric)
-axis.set(xlabel="change from $f_{1:2}$ to $f_{1:8}$", yticks=range(len(change)))
+axis.set(xlabel="change from f{1:2} to f{1:8}", yticks=range(len(change)))
 axis.set_yticklabels(["all kinds", *(f"without {name}" for name in list(change)[1:])])
 axis.legend(loc="lower left")
 picture(
@@ -304,7 +304,7 @@ for row, metric in zip(axes, ("roc_auc", "pro_auc")):
         axis.plot((2, 8, 12), mean, color="black", linewidth=4, alpha=0.4, label="mean")
         axis.set(title=f"{group}, {metric}", xticks=(2, 8, 12))
 for axis in axes[1]:
-    axis.set_xlabel("last layer $l$ of $f_{1:l}$")
+    axis.set_xlabel("last layer l of f{1:l}")
     axis.legend(fontsize=9, ncol=4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 fig.tight_layout()
 picture(

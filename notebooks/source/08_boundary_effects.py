@@ -415,7 +415,7 @@ verdict("textures, which fill the image, gain more in the mean than objects", me
 # What decides is what the network has to say at the border: much where material runs on to the edge, and then suddenly nothing;
 # little where the ground is empty. A bottle on white gains about as much as leather, though, so this is a tendency and no rule, and one
 # training with one image of each defect moves PRO-AUC by itself (notebook 11). With three seeds and all fifteen categories the embedded
-# edition finds the same: every one of them gains, textures more ([claims 27 to 30](../figures/claims.md)). The paper, too, saw the effect where the foreground
+# edition finds the same: every one of them gains, textures more ([the claims on reflection padding](../figures/claims.md)). The paper, too, saw the effect where the foreground
 # fills the whole image. Its Table V: objects go from 0.898 to 0.899 in PRO-AUC, a gain of 0.001, while their ROC-AUC gains 0.008.
 
 # %%
