@@ -139,6 +139,8 @@ whole, backbone = cae_flops(c_o, 200) / 1e9, sum(naive[:12]) / 1e9
 right = 2 if whole > 2 * backbone else 1 if whole > backbone / 2 else 0
 outcome("9.1", right, f"c_o = {c_o}: autoencoder {whole:.0f} GFLOP, backbone {backbone:.0f} GFLOP.")
 verdict("the count equals the core's", 1e9 * whole == flops.cae_flops(c_o, 200))
+
+# %%
 with torch.inference_mode(), FlopCounterMode(display=False) as counter:
     CAE(detector.c_o_, detector.c_d_)(torch.zeros(64 * 64, detector.c_o_))
 own_cae = cae_flops(detector.c_o_, detector.c_d_)

@@ -153,6 +153,13 @@ picture(
     "become a few slanting bands, the bottle a dark disc without rings; the difference is specks all over the carpet, and bright rings."
 )
 
+
+def of_the_good(f):
+    """The share of AE-l2's alarms at strong edges, on the good image of each category."""
+    for name, A in maps["AE-l2"].items():
+        k, limit = kinds[name].index("good"), detectors["AE-l2"][name].threshold(0.005)
+        print(f"{name}: {f(A[k].numpy(), limit, strong_edges(test[name][k]).numpy()):.0%} of the alarms")
+
 # %%
 ratios = {name: edge_ratio(name) for name in train}
 right = 2 if ratios["bottle"] > 2 else 1 if ratios["bottle"] > 1.2 else 0
@@ -195,15 +202,6 @@ def alarms_within(scores, limit, part):
 # %%
 random = np.random.default_rng(12)
 toys = [(random.random((9, 9)), limit, random.random((9, 9)) < 0.3) for limit in (0.2, 0.6, 2.0)]
-
-
-def of_the_good(f):
-    """The share of AE-l2's alarms at strong edges, on the good image of each category."""
-    for name, A in maps["AE-l2"].items():
-        k, limit = kinds[name].index("good"), detectors["AE-l2"][name].threshold(0.005)
-        print(f"{name}: {f(A[k].numpy(), limit, strong_edges(test[name][k]).numpy()):.0%} of the alarms")
-
-
 check(
     "12.1",
     alarms_within,
