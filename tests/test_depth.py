@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def test_models_that_do_not_know(tmp_path, fitted):
 def test_white_of_whatever_is_handed_over(tmp_path):
     deep, flat = grey(tmp_path / "n/a.png", 60_000), grey(tmp_path / "n/b.png", 200, kind=np.uint8)
     (tmp_path / "n/c.png").write_text("no image")
-    assert white_of([flat, tmp_path / "gone.png", tmp_path / "n/c.png"]) is None and white_of([flat, deep]) == 65_535
+    os.mkfifo(tmp_path / "pipe.png")
+    assert white_of([flat, tmp_path / "gone.png", tmp_path / "n/c.png", tmp_path / "pipe.png"]) is None and white_of([flat, deep]) == 65_535
     for given in (deep, str(deep), tmp_path / "n", [flat, str(deep)], Category("a", (flat, deep), ())):
         assert white_among(given) == 65_535
     for given in (flat, np.zeros((2, 8, 8), np.uint8), [np.zeros((8, 8), np.uint8)], iter([deep]), None, []):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import TINY, make_images
 
 from dfr_core import DFR, DFRError
@@ -106,6 +107,17 @@ def test_a_file_that_differs_is_not_written(model, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     assert main(["export", str(model), "--out", str(tmp_path / "part.onnx")]) == 2
     assert "onnxruntime gives other scores than PyTorch" in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+def test_what_the_exporter_cannot_write_is_one_line(model, tmp_path, monkeypatch, capsys):
+    def fails(*_args, **_kwargs):
+        raise torch.onnx.OnnxExporterError("step 1/3\nmany lines") from ValueError("no such operation: aten::new\nand more")
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    assert main(["export", str(model), "--out", str(tmp_path / "m.onnx")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "cannot write this model (no such operation: aten::new)" in said and "\n" not in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_method_is_refused(images, tmp_path):

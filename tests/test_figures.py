@@ -53,6 +53,7 @@ def trained(category: str, layers: str, padding: str, seed: int, metric: float) 
         "kind": "training", "category": category, "layers": layers, "padding": padding, "seed": seed,
         "metrics": {"roc_auc": metric, "pro_auc": metric - 0.1, "image_roc_auc": 0.5}, "c_o": 40, "c_d": 7,
         "thresholds": {"0": 1.0, "0.005": 0.8}, "normal_fpr": {"0": 0.0, "0.005": 0.005 + 1e-5 * seed},
+        "touched": {"0": [3, 8], "0.005": [7, 8]},
         "architecture": [f"[layer {k}]: Conv. (1, 1, {k}), stride=1;" for k in range(1, 7)], "settings": {"variance": 0.9},
     }  # fmt: skip
     profile = np.ones(8, np.float32) + excess * (1 + 0.01 * seed) * np.exp(-np.arange(8, dtype=np.float32))

@@ -248,6 +248,14 @@ def _(root):
     return root / "cloth"
 
 
+@row("pipes", "2 entries: not a regular file: a.png, b_map.png", "mask.png: not a regular file")
+def _(root):
+    os.mkfifo(cloth(root) / "train/good/a.png")
+    os.mkfifo(root / "cloth/train/good/b_map.png")
+    os.mkfifo(root / "cloth/ground_truth/cut/mask.png")
+    return root / "cloth"
+
+
 @row("what systems leave behind")
 def _(root):
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", "readme.txt", "LICENSE", ".gitkeep"):
@@ -543,6 +551,11 @@ def test_upright_among_lying_images_is_told(tmp_path, caplog):
     assert not caplog.text
     load_images([*paths, picture(tmp_path / "odd.png", 9, (48, 64))], 32)
     assert "odd.png: of another shape than most of the set (64 x 48)" in caplog.text
+
+
+def test_an_image_of_a_few_pixels_is_told(tmp_path, caplog):
+    load_images([picture(tmp_path / "a.png", size=(15, 64)), picture(tmp_path / "b.png", size=(16, 16))], 32)
+    assert [record.message for record in caplog.records if "only" in record.message] == [f"{tmp_path / 'a.png'}: only 15 x 64 pixels"]
 
 
 def test_a_file_of_several_pictures_is_told(tmp_path, caplog):

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from dfr_core.data import Category, Sample
 from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 from dfr_core.figures.items import ITEMS
 from dfr_core.lab import code
 from dfr_core.lab.code import PACKAGE, closure, code_version, imports
 from dfr_core.lab.laboratory import OF_A_METHOD, Laboratory
+from dfr_core.lab.measures.thresholds import thresholds
 from dfr_core.lab.trial import Needs, Protocol, Trial
 from dfr_core.metrics import border_profile
 from dfr_core.settings import Settings
@@ -178,3 +181,18 @@ def test_border_profile_finds_a_border():
     maps[:, 0] = maps[:, -1] = maps[:, :, 0] = maps[:, :, -1] = 3
     np.testing.assert_allclose(border_profile(maps), [3] + [1] * 7)
     np.testing.assert_allclose(border_profile(maps, step=8), [1 + 2 * 60 / 256])
+
+
+def test_what_the_thresholds_find_is_counted():
+    class Fixed:
+        def threshold(self, fpr: float) -> float:
+            return {0.0: 2.0, 0.005: 1.0}[fpr]
+
+    samples = [Sample(Path("x"), None, defect) for defect in ("good", "good", "cut", "cut", "cut")]
+    maps, masks = torch.zeros(5, 4, 4), torch.zeros(5, 4, 4, dtype=torch.bool)
+    maps[0, 0, 0] = 1.5
+    masks[2:, 1, 1] = True
+    maps[2, 1, 1], maps[3, 1, 1], maps[4, 2, 2] = 3.0, 1.5, 9.0  # found, found at 0.005 only, only beside the defect
+    found = thresholds(Fixed(), maps, masks, Category("x", (), tuple(samples)))
+    assert found["thresholds"] == {"0": 2.0, "0.005": 1.0} and found["touched"] == {"0": [1, 3], "0.005": [2, 3]}
+    assert found["normal_fpr"] == pytest.approx({"0": 0.0, "0.005": 1 / 32})

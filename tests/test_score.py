@@ -104,6 +104,10 @@ def link(name: str, to: str) -> Callable[[], object]:
     return lambda: (Path(name).parent.mkdir(parents=True, exist_ok=True), Path(name).symlink_to(Path(to).absolute()))
 
 
+def pipe(name: str) -> Callable[[], object]:
+    return lambda: (Path(name).parent.mkdir(parents=True, exist_ok=True), os.mkfifo(name))
+
+
 NOT_SCORED = "could not be scored"
 ROWS = [
     Row("images", a("a.png", "b.jpg"), ("a.png", "b.jpg"), ("a.png", "b.jpg")),
@@ -156,7 +160,10 @@ ROWS = [
     Row("an empty folder after an image", several(a("a.png"), lambda: Path("in").mkdir()), ("a.png", "in"), (),
         ("in: no images here (images to score); put",), 2),
     Row("a folder that is named as an image", a("in/x.png/a.png"), ("in",), ("in/x.png/a.png",)),
-    Row("a pipe", lambda: os.mkfifo("p.png"), ("p.png",), (), ("p.png: is not a regular file",), 2),
+    Row("a pipe", pipe("p.png"), ("p.png",), (), ("p.png: is not a regular file",), 2),
+    Row("pipes in a folder", several(a("in/a.png"), pipe("in/p.png"), pipe("in/q_map.png")), ("in",), ("in/a.png",),
+        ("in/: 2 entries: not a regular file: p.png, q_map.png",)),
+    Row("a pipe where results go", several(a("a.png"), pipe("out/a_map.png")), ("a.png",), ("a.png",)),
     Row("a name that no file can have", a("a.png"), ("a.png", "n" * 300 + ".png"), (), ("no such image",), 2),
 ]  # fmt: skip
 

@@ -15,8 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default=None, help="folder for figures and tables (default: figures, or figures-EDITION)")
     parser.add_argument("--results", default=None, help="folder of the records (default: results/EDITION)")
     parser.add_argument(
-        "--only", nargs="+", default=None, metavar="ITEM", help="some items only: fig1 ... fig9, table1 ... table8, claims, contact"
-    )
+        "--only", nargs="+", default=None, metavar="ITEM",
+        help="some items only: fig1 ... fig9, table1 ... table8, rivals, cost, claims, contact",
+    )  # fmt: skip
     parser.add_argument("--categories", nargs="+", default=None, metavar="NAME", help="some categories only (default: all of the data set)")
     parser.add_argument("--seeds", type=int, default=None, help="seeds a measurement (default: 3 in the embedded edition, else 1)")
     parser.add_argument("--jobs", type=int, default=None, help="worker processes (default: one per core that may be used; 1 on a GPU)")

@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
+from ..data.decode import head
 from ..data.listing import OUTPUT_MARK
 
 #: What is written of each image, in this order: the last one is there only if all are.
@@ -38,11 +37,8 @@ def marked_as(image: Path) -> dict[str, str]:
 
 def mark_in(path: Path) -> str | None:
     """The :func:`mark_of` the image whose result a file is; None for any other file. No pixel is read."""
-    try:
-        with Image.open(path) as picture:
-            return picture.info.get(OUTPUT_MARK)
-    except Exception:  # whatever Pillow raises at a file that is no image: not ours
-        return None
+    picture = head(path)
+    return picture.info.get(OUTPUT_MARK) if picture else None
 
 
 def occupied(out: Path) -> Callable[[str, Path], bool]:

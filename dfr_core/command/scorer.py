@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..data.decode import head
 from ..data.images import Seen, read_photograph, resize_picture, to_tensor
 from ..device import cores
 from ..errors import DFRError
@@ -124,11 +125,8 @@ class Scorer:
 
 def pixels_of(path: Path) -> int:
     """Pixels of a photograph by the head of its file; 0 if it has none that can be read."""
-    try:
-        with Image.open(path) as picture:
-            return picture.width * picture.height
-    except Exception:  # whatever Pillow raises: reading the file will tell
-        return 0
+    picture = head(path)
+    return picture.width * picture.height if picture else 0
 
 
 def in_order(work: Callable[[J], R], jobs: Iterable[tuple[J, int]]) -> Iterator[R]:

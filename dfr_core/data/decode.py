@@ -90,6 +90,17 @@ def decode(path: PathLike) -> Decoded:
         return Decoded(image, kind, 1, notes)
 
 
+def head(path: PathLike) -> Image.Image | None:
+    """What a file's first bytes say of its picture: size, mode, texts; no pixel is read. None if they say nothing: reading it tells why."""
+    if not Path(path).is_file():  # a pipe would wait for somebody to write
+        return None
+    try:
+        with Image.open(path) as picture:
+            return picture
+    except Exception:  # whatever Pillow raises
+        return None
+
+
 def _load(file: BinaryIO, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     notes: list[str] = []
     try:

@@ -21,13 +21,15 @@ from PIL import Image
 from ..device import cores
 from ..errors import DFRError
 from ..settings import Size, checked_size, sides
-from .decode import PathLike, decode
+from .decode import PathLike, decode, head
 from .notes import Note, tell
 
 T = TypeVar("T")
 
 #: Images whose ratios of width to height differ by more than a factor e^0.1 are of different shape: 4:3 and 3:2 are, 4:3 and 1.37 are not.
 SHAPE = 0.1
+#: An image with fewer pixels than this a side is worth a word: enlarged to the network's size it is a blur, whatever it shows.
+SMALL = 16
 
 # ------------------------------------------------------------------------------------------ grey levels of any depth
 
@@ -102,7 +104,8 @@ def read_photograph(path: PathLike, white: int | None = None) -> Photograph:
         raise
     except Exception as error:
         raise DFRError(path, f"an image of mode {image.mode} cannot be turned into RGB ({error})", "save it as PNG") from error
-    return Photograph(picture, white, found.turned, found.notes)
+    small = (f"only {picture.width} x {picture.height} pixels",) if min(picture.size) < SMALL else ()
+    return Photograph(picture, white, found.turned, found.notes + small)
 
 
 def flat(image: Image.Image) -> Image.Image:
@@ -218,10 +221,10 @@ def white_of(paths: Iterable[PathLike]) -> int | None:
     """White of the images of more than 8 bit among some, one for all of them; None if there are none. What cannot be read is left out."""
     found = []
     for path in paths:
-        with suppress(Exception):  # whatever Pillow raises: reading the file itself will tell
-            with Image.open(path) as picture:
-                deep = picture.mode.startswith(("I", "F"))
-            found += [read_photograph(path).white or 0] if deep else []
+        picture = head(path)
+        if picture is not None and picture.mode.startswith(("I", "F")):
+            with suppress(DFRError):
+                found.append(read_photograph(path).white or 0)
     return max(found, default=None)
 
 

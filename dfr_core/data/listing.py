@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ..errors import DFRError
-from .decode import EXTENSIONS, KINDS
+from .decode import EXTENSIONS, KINDS, head
 from .notes import Note, lines
 
 #: Names of folders, in lower case, that data sets have for normal images and for masks.
@@ -85,11 +83,8 @@ def is_output(path: Path, beside: Sequence[Path]) -> bool:
     others = [other for other in beside if other != path and other.suffix.lower() in EXTENSIONS]
     if any(other.stem.casefold() == stem or ((same := OUTPUT.match(other.name)) and same[1].casefold() == stem) for other in others):
         return True
-    try:
-        with Image.open(path) as picture:
-            return OUTPUT_MARK in picture.info
-    except Exception:  # whatever Pillow raises at a file that is no image: it is read, and told, where images are
-        return False
+    picture = head(path)
+    return picture is not None and OUTPUT_MARK in picture.info
 
 
 def natural(path: Path) -> list:
@@ -143,6 +138,8 @@ def list_images(folder: Path, what: str, *, deep: bool = True, inner: str = "", 
                     go(path)
                 else:
                     passed.append(Note(path, inner))
+            elif path.exists() and not path.is_file():
+                passed.append(Note(path, "not a regular file"))
             elif is_output(path, found):
                 passed.append(Note(path, WRITTEN))
             elif path.suffix.lower() in EXTENSIONS:

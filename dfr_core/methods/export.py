@@ -59,7 +59,8 @@ def export(detector: Detector, out: str | Path, about: dict[str, str]) -> float:
         The largest difference of a pixel between onnxruntime and PyTorch, as a share of the image's score, in two images of noise.
 
     Raises:
-        DFRError: a method that is not DFR, not fitted, packages that are missing, or a file that cannot be written.
+        DFRError: a method that is not DFR, not fitted, packages that are missing, a model that PyTorch's exporter cannot write or
+            onnxruntime computes otherwise, or a file that cannot be written.
     """
     if not isinstance(detector, DFR):
         raise DFRError("", f"a model of the method {detector.name}; only DFR can be exported", "score its images with `dfr score`")
@@ -71,10 +72,14 @@ def export(detector: Detector, out: str | Path, about: dict[str, str]) -> float:
     with torch.no_grad(), _quiet():
         graph = Graph(detector).eval()
         graph(images)  # the alignment's tables of this size are made now: while it is traced, their values cannot be looked at
-        program = torch.onnx.export(
-            graph, (images,), dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS],
-            dynamic_shapes=({0: torch.export.Dim("N")},),
-        )  # fmt: skip
+        try:
+            program = torch.onnx.export(
+                graph, (images,), dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS],
+                dynamic_shapes=({0: torch.export.Dim("N")},),
+            )  # fmt: skip
+        except torch.onnx.OnnxExporterError as error:
+            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            raise DFRError("", f"PyTorch's exporter cannot write this model ({cause})", "score its images with `dfr score`") from error
     proto = program.model_proto
     words = about | {"settings": detector.settings.to_json(), "verdict_threshold": json.dumps(limit)}
     onnx.helper.set_model_props(proto, words)

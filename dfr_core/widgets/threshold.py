@@ -55,12 +55,14 @@ def histogram(normal: np.ndarray, anomalous: np.ndarray, size: tuple[int, int] =
 
     Each is a share of its own kind, so that the few anomalous pixels can be seen; the scale is a root one.
     """
+    from matplotlib.ticker import MaxNLocator
+
     low, high = float(min(normal.min(), anomalous.min())), float(max(normal.max(), anomalous.max()))
     edges = np.linspace(low, high, bins + 1)
     shares = [np.sqrt(np.histogram(scores, edges)[0] / scores.size) for scores in (normal, anomalous)]
     top = 1.05 * float(max(share.max() for share in shares))
     middles = (edges[:-1] + edges[1:]) / 2
-    ticks = tuple(float(f"{v:.2g}") for v in np.linspace(low, high, 5))
+    ticks = tuple(float(v) for v in MaxNLocator(4).tick_values(low, high) if low <= v <= high)  # round numbers
     marks = tuple(mark for mark in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8) if mark < top)
     return Chart(
         Axis("anomaly score", low, high, ticks),

@@ -134,7 +134,8 @@ middle = [f.interval(H // f.jump // 2) for f in fields]
 verdict("the core says where, as found by poking", middle == noticed)
 
 # %% [markdown]
-# Here are the fields of one unit of every layer, all over the same spot of the image. This is Fig. 3 seen from the side:
+# Here are the fields of one unit of every layer, all over the same spot of the image. This is
+# [Fig. 3](../figures/fig3.png) seen from the side:
 # one place, many scales, each nested in the next.
 
 # %% tags=["slide", "no-code"]
@@ -149,7 +150,7 @@ axis.set(xlabel="row of the image [pixels]", ylabel="layer", yticks=range(1, 17)
 axis.text(2, 1, "image", color="0.4")
 picture(
     "Sixteen horizontal bars around the same pixel, one a layer: 3 pixels wide for layer 1, ever wider "
-    "above it, and for layer 16 wider than the grey image, beyond whose right edge it reaches."
+    "above it, and for layer 16 nearly as wide as the grey image, beyond whose right edge it reaches."
 )
 
 # %% [markdown]
@@ -247,14 +248,14 @@ show(
     titles=[f"layer {k}: {sizes[k - 1]} px" for k in chosen],
     width=3,
     alt="Four fields enlarged to one size: layer 4 is bright nearly to its edges, layers 8, 12 and 16 "
-    "only in the middle; in layer 16 the outline of a wire can be seen.",
+    "only in the middle; in layer 16 the disc of a wire can be seen.",
 )
 
 # %% [markdown]
 # Each picture is one theoretical field, enlarged to the same width, each on its own colour scale (square roots, so that the faint
 # outskirts can be seen). The grain is which ReLUs are on in these two images. Look past it: layer 4 uses nearly all of its
 # field; the deeper ones are bright in the middle and fade towards the edge, because fewer and fewer paths lead there. In layer 16
-# the outline of a wire shines through: a network that has learnt listens to contours more than to plain surface.
+# the wires shine through: how much a pixel counts depends on the image as well as on its place.
 
 # %% [markdown]
 # ## Section III-B, Fig. 3: what a regional feature sees
@@ -286,7 +287,8 @@ verdict("the same as from the core's operator of Eq. 1 and 2", core == regions)
 # %% [markdown]
 # A regional feature stands for a square of 4 × 4 pixels, but it knows that square's surroundings at every scale. Its first
 # channels see a square 6 pixels wide. What its last ones see depends on the layers that are used: 116 pixels with layers 1 to 12,
-# as in this course's small editions, 252 with all sixteen.
+# as in this course's small editions, 252 with all sixteen. So the vectors beside a defect know of it, too, and the outlines in notebook 00
+# were wider than the defects.
 
 # %% [markdown]
 # ## See it: any layer, any place
@@ -405,8 +407,8 @@ check(
 # ## Ours, the paper's, the difference
 #
 # The paper's Table I is arithmetic, and ours agrees in every layer, so there is nothing to subtract. What the paper does not say is how
-# much of each field counts; that depends on the weights, and here it is for this edition's. With other weights these columns change, the
-# first does not.
+# much of each field counts; that depends on the weights, and here it is for this edition's. With other weights the last two columns
+# change; Table I does not.
 
 # %% tags=["nbval-ignore-output"]
 rows = [

@@ -178,10 +178,16 @@ sizes = f"{square[-1]:.2f} against {dot[-1]:.2f}"
 verdict("in layer 16 the square's is more than five times the dot's", square[-1] > 5 * dot[-1], sizes)
 
 # %%
+def left_half(m):
+    """The half of a map [n, n] in whose middle the dot lies: [n / 2, n / 2]."""
+    n = len(m)
+    return m[n // 4 : 3 * n // 4, : n // 2]
+
+
 show(
-    *(heat(traces["dot, 6 pixels"][k].numpy(), 0, 1) for k in chosen),
+    *(heat(left_half(traces["dot, 6 pixels"][k].numpy()), 0, 1) for k in chosen),
     titles=[f"layer {k}: at most {dot[k - 1]:.1f}" for k in chosen],
-    width=2.2,
+    width=2.4,
     alt="Five maps of what the dot changes, on one scale: a bright point in layer 1, a larger one in "
     "layers 5 and 8, a dim blur in layer 12, next to nothing in layer 16.",
 )
@@ -189,17 +195,18 @@ figure, axis = plt.subplots(figsize=(9, 3.6))
 for name, values in peaks.items():
     axis.semilogy(every, values, "o-", label=name)
 axis.set(xlabel="layer", ylabel="strongest change / spread", xticks=every)
+axis.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
 axis.legend()
 picture(
     "Two curves over the sixteen layers on a logarithmic scale: the dot's falls by more than a factor of "
-    "twenty from the first layers to the last, the large square's falls more slowly and ends ten times above."
+    "twenty from the first layers to the last, the large square's falls more slowly and ends nine times above."
 )
 
 # %% [markdown]
-# To a shallow layer the dot is an event: sharp, small, and stronger than anything else in the picture. On the way down it spreads and
+# To a shallow layer the dot is an event: sharp, small, and three times the spread. On the way down it spreads and
 # fades until it is lost in what the scene contains anyway. So small defects are the business of shallow layers. Why then have deep ones?
-# The second curve says it: what is large loses weight, too, but in the last layer it still changes more than all else in the picture, and
-# only there one unit sees it whole, with what stands around it. A detector that hears all layers has both.
+# The second curve says it: what is large loses weight, too, but in the last layer it still changes a vector by more than the
+# spread, and only units of layer 9 or deeper see it whole, with what stands around it. A detector that hears all layers has both.
 
 # %% [markdown]
 # ## Section IV-C2: what the padding invents
@@ -248,8 +255,8 @@ show(
 )
 
 # %% [markdown]
-# A frame that widens with depth; at layer 16 it takes up most of the map. The image is a speckled tile, much the same everywhere; still
-# the zero-padded network sees something special along its border. A detector trained on such maps meets border vectors
+# A frame that widens with depth (each map has its own colour scale); at layer 16 it takes up most of the map. The image is a speckled tile,
+# much the same everywhere; still the zero-padded network sees something special along its border. A detector trained on such maps meets border vectors
 # rarely, models them badly, and raises false alarms there (notebook 08).
 
 # %% [markdown]
@@ -279,15 +286,13 @@ verdict("units that see image only have one value with either padding", most < 1
 least = min((apart[k][~clean[k]] > 1e-4).mean() for k in zeros)
 verdict("most of the others do not", least > 0.5, f"{least:.0%} of them, or more")
 
-rows = [
-    (k, f"{(~clean[k]).sum()} of {clean[k].size}", f"{100 * (~clean[k]).mean():.0f} %")
-    for k in (1, 4, 8, 12, 16)
-]
-print(table(rows, ("layer", "units that see padding", "share")))
+strong = {k: difference[k] > difference[k].max() / 4 for k in zeros}
+rows = [(k, f"{(~clean[k]).mean():.0%}", f"{strong[k].mean():.0%}") for k in (1, 4, 8, 12, 16)]
+print(table(rows, ("layer", "see padding", "differ by a quarter of the largest difference or more")))
 
 # %% [markdown]
-# At layer 12 more than two thirds of the units see some padding, though most of them little: the difference is strong along the border and
-# fades inwards, as an effective field fades towards its edge. How far it reaches into an anomaly map, notebook 08 measures.
+# At layer 12 more than two thirds of the units see some padding, but far fewer are changed much: the difference is strong along the border
+# and fades inwards, as an effective field fades towards its edge. How far it reaches into an anomaly map, notebook 08 measures.
 #
 # ## See it: any layer, any channel, either padding
 #
@@ -308,13 +313,13 @@ show(
     *(panel[:, left : left + 256] for left in (0, 260, 520)),
     titles=("zero padding", "reflection padding", "difference"),
     width=3.6,
-    alt="One channel of layer 12: with zero padding bright along the border and black inside, with "
-    "reflection padding black, so the difference is the border alone.",
+    alt="One channel of layer 12: with zero padding bright along the sides of the map and black inside, with "
+    "reflection padding black, so the difference is the same as the first.",
 )
 
 # %% [markdown]
-# On this tile such channels stay silent but for the frame that zeros draw. They have learnt to find
-# the outline of an object, and the edge of the picture looks like one.
+# On this tile such channels stay silent but for the frame that zeros draw. This one answers to the upright borders: to the network
+# the edge of the picture looks like the edge of an object.
 #
 # Now browse. Look for a channel that is black (a filter that never answers), for one that only answers at the border, and for the
 # layer from which on you could no longer tell the texture.
@@ -330,8 +335,9 @@ widget.build(tile[0], networks)
 # images, the same DFR after it, once with weights that are **random** and once with weights that **learnt** (distilled from
 # ImageNet features). Three categories: a woven texture and two objects.
 #
-# One setting has to differ. Nine tenths of the variance of random features is light and shade, so the share that sets `c_d` for the
-# learnt ones would leave next to nothing else; the random ones get 99 %, and with it a *wider* bottleneck.
+# One setting has to differ. The bottleneck `c_d` is as wide as the number of principal components that keep a given share of the
+# variance (notebook 04). Nine tenths of the variance of random features is light and shade, so the share of the learnt ones would keep next to
+# nothing else; the random ones get 99 %, and with it a *wider* bottleneck.
 
 # %%
 predict(

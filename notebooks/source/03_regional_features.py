@@ -100,7 +100,7 @@ show(
     titles=titles,
     width=3,
     alt="A hazelnut with a round hole, and the means of three layers over it: layer 2 as fine as the "
-    "image, layer 6 in small squares with the hole's rim bright, layer 12 in squares of 8 pixels.",
+    "image, the hole's rim bright, layer 6 in small squares, the hole bright, layer 12 in squares of 8 pixels.",
 )
 
 # %% [markdown] tags=["slide"]
@@ -341,16 +341,7 @@ verdict("the widget's function gives the same map", apart < 1e-3, f"{apart:.0e} 
 verdict("a feature is like itself", np.isclose(fast[i, j], 1, atol=1e-4))
 
 # %% [markdown]
-# ## Try it
-#
-# Move the position over the image. Which places does each scale set find alike? Try `1:2`, then `12`, then `1:12`, then `1,6,12`.
-# The sky-blue frame is what the deepest of the chosen layers sees. Arrow keys move a slider; Enter takes a layer set.
-
-# %%
-cosine.build(image[0].permute(1, 2, 0).numpy(), features, fields, i, j)
-
-# %% [markdown]
-# Two settings without the widget, at the middle of the hole. First with the four shallowest scales, of which none is wider than 16 pixels.
+# Which places are like the middle of the hole? First with the four shallowest scales, of which none is wider than 16 pixels.
 
 # %% tags=["slide", "no-code"]
 predict(
@@ -399,13 +390,22 @@ verdict("and of the nut less than one place in five", second[2] < 0.2, second[2]
 Image(
     png(cosine.draw(photograph, fast, i, j, (*fields[layers[-1]][i], *fields[layers[-1]][j]))),
     alt="Left the nut with a large square around its hole, what layer 12 sees; right the similarity: "
-    "brightest at the hole, less so along the edge of the nut; the background is dim.",
+    "brightest at the hole, less bright along the edge of the nut; the background is dim.",
 )
 
 # %% [markdown]
-# With all twelve scales the hole is like itself and like little else: the vector also holds what surrounds a place, and black amid brown is
-# not black amid black.
+# With all twelve scales the hole is like itself and like little else, at most the edge of the nut: the vector also holds what surrounds a
+# place, and black amid brown is not black amid black.
 #
+# ## Try it
+#
+# Move the position over the image. Which places does each scale set find alike? Try `1:2`, then `12`, then `1:12`, then `1,6,12`.
+# The sky-blue frame is what the deepest of the chosen layers sees. Arrow keys move a slider; Enter takes a layer set.
+
+# %%
+cosine.build(image[0].permute(1, 2, 0).numpy(), features, fields, i, j)
+
+# %% [markdown]
 # ## Why train at all?
 #
 # Can we turn this into a detector? Call a position *typical* if its feature points the way of the image's mean feature - this time of
@@ -444,15 +444,12 @@ for name, kind in (("hazelnut", "hole"), ("bottle", "contamination")):
     show(one[0], truth[0], -typical, error, titles=titles, width=3, alt=seen[name])
 
 # %%
-rows = [(name, *(f"{value:.1f}" for value in both)) for name, both in found.items()]
-print(table(rows, head=("the defect stands out", "untypical", "trained")))
-untrained, trained = found["bottle"]
-verdict("on the hazelnut the hole is the least typical place", found["hazelnut"][0] > 0.9, found["hazelnut"][0])
-verdict("on the bottle that is little better than guessing", untrained < 0.75, untrained)
-verdict("and training makes the difference", trained > untrained + 0.2, f"{trained:.2f} against {untrained:.2f}")
+for name, (untrained, trained) in found.items():
+    print(f"{name}:", "stands out untrained" if untrained > 0.9 else "does not stand out untrained")
+    verdict("  and stands out after training", trained > 0.9, f"{untrained:.2f} untrained, {trained:.2f} trained")
 
 # %% [markdown]
-# The two numbers of each image are the chance that a place of the defect stands out more than another place, without and with training.
+# The numbers are the chance that a place of the defect stands out more than another place: 0.5 is guessing.
 # Where a defect is the strangest thing in its image, no training is needed: the hole is the brightest spot of its map. But the reflections
 # on the rim of the bottle are rare in the image, too, and yet normal; they outshine the flake, which is even darker than its surroundings.
 # Only somebody who has seen other bottles can know that rims are like this. So one has to learn from normal images which features are

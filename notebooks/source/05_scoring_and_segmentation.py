@@ -38,7 +38,7 @@ import numpy as np
 import torch
 
 from dfr_core import DFR
-from dfr_core.plotting import HEAT, outline
+from dfr_core.plotting import HEAT, heat, outline
 
 category = edition.category("capsule")
 train = category.load_train(settings.image_size)
@@ -118,15 +118,23 @@ verdict("the core's pixel-wise map equals ours", apart < 1e-3, f"{apart:.0e} apa
 
 # %% tags=["slide", "no-code"]
 marked = outline(images[k].permute(1, 2, 0).numpy(), masks[k].numpy(), width=2)
-titles = ["image, orange: truth", "A (regional)", "Â (pixel-wise)"]
-alt = "A black and orange capsule without its print, the place of the missing 500 outlined; and its map, in blocks "
-alt += "and smooth: the orange half is bright all over, the outline of the capsule less so."
-show(marked, A, maps[k], titles=titles, width=3.6, alt=alt)
+good = [n for n in range(len(masks)) if not masks[n].any()]
+blocks, smooth = (heat(one.numpy(), 0, float(maps[k].max())) for one in (A, maps[k]))
+show(
+    marked, blocks, smooth, heat(maps[good[0]].numpy(), 0, float(maps[k].max())),
+    titles=("image, orange: truth", "A (regional)", "Â (pixel-wise)", "Â of a good capsule"), width=3,
+    alt="A black and orange capsule without its print, the place of the missing 500 outlined; its map, in blocks and "
+    "smooth, where the orange half is bright all over; and the map of a good capsule, where the digits are bright.",
+)
+plain = [(image[0].int() - image[2].int() > 100) for image in images]  # orange, without print
+missing, usual = (float(maps[n][plain[n]].mean()) for n in (k, good[0]))
+sizes = f"{missing:.2f} against {usual:.2f}"
+verdict("without print the orange scores higher than beside print", missing > 1.1 * usual, sizes)
 
 # %% [markdown]
-# Bright is anomalous. The print 500 is missing from this capsule, and the whole half where it belongs stands out: the features know that
-# digits are usual there, though not where each stroke would be. The outline of the capsule is somewhat bright, too, although nothing is
-# wrong with it; edges are hard to rebuild.
+# Bright is anomalous. The print 500 is missing from this capsule, and the whole half where it belongs is bright: the features know that
+# something is missing, though not where each stroke would be. The last map shows what makes this defect a hard one: on a good capsule the
+# digits themselves are as bright, and so, less, is the outline. Print and edges are hard to rebuild, and normal.
 # Interpolation only removes the blocks, it adds no knowledge.
 
 # %% [markdown]
@@ -221,7 +229,6 @@ predict(
 )
 
 # %%
-good = [k for k in range(len(masks)) if not masks[k].any()]
 train_rates = {fpr: float((normal > T).float().mean()) for fpr, T in limits.items()}
 new_rates = {fpr: float((maps[good] > T).float().mean()) for fpr, T in limits.items()}
 rows = [(f"{fpr:.1%}", f"{train_rates[fpr]:.1%}", f"{new_rates[fpr]:.1%}") for fpr in paper_rates]
@@ -342,7 +349,7 @@ Image(png(widget.draw(chart, T, arrays[0][k], arrays[1][k], arrays[2][k], *ends)
 
 # %% [markdown]
 # The map is dim here because its colours reach up to the highest score of all test images. The false alarms lie around the digits, where
-# features still see that they are missing, and at the end of the capsule. Move to the poke in the widget, and a wide ring of them
+# features still see that they are missing, and at the end of the capsule. Move to the image `poke` in the widget, and a wide ring of them
 # surrounds it. A factory would not mind those; a metric does. Notebook 06 asks what metrics reward.
 
 # %% [markdown]
@@ -422,8 +429,7 @@ def squared(A, c_o):
 
 
 check(
-    "5.3",
-    squared,
+    "5.3", squared,
     lambda g: sealed("5.3", "6f28d91a8380")([g(torch.tensor([0.0, 3.0, 10.0]), c_o).tolist() for c_o in (3, 432)]),
     "‖e‖ is the root of the sum of squares; the mean squared error is the sum of squares by the number of channels",
     probe=(torch.tensor([1.0, 2.0]), 4),

@@ -79,7 +79,7 @@ def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tens
         "architecture": detector.architecture(),
         "metrics": {k: result[k] for k in ("roc_auc", "pro_auc", "image_roc_auc")},
         "counts": result["counts"],
-        **thresholds(detector, maps, category),
+        **thresholds(detector, maps, masks, category),
     }
     arrays = {
         "maps": regional[showcase(category)].cpu().numpy(),
