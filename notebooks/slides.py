@@ -21,6 +21,7 @@ from pathlib import Path
 
 import build
 import nbformat
+import online
 from bs4 import BeautifulSoup
 from nbconvert.filters import Highlight2HTML
 from pygments.formatters import HtmlFormatter
@@ -45,9 +46,14 @@ class Slide:
     notes: list[str] = field(default_factory=list)
 
 
+def in_order(notebooks: list[Path]) -> list[Path]:
+    """Notebooks in the lecture's order: 12, which asks what features are for, right after 00."""
+    return sorted(notebooks, key=lambda path: (path.stem[:2] != "00", path.stem[:2] != "12", path.stem))
+
+
 def saved() -> list[Slide]:
     """The slides with the outputs that are saved in the notebooks."""
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in sorted(HERE.glob("[0-9][0-9]_*.ipynb"))}
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in in_order(list(HERE.glob("[0-9][0-9]_*.ipynb")))}
     return [slide for name, notebook in notebooks.items() if chosen(notebook) for slide in slides(name, notebook)]
 
 
@@ -79,7 +85,7 @@ def slides(name: str, notebook: nbformat.NotebookNode) -> list[Slide]:
         if not made:
             raise ValueError(f"{name}, {cell.id}: tagged {MORE}, but no slide has begun")
         if cell.cell_type == "markdown":
-            _say(cell.source, made[-1])
+            _say(cell.source.replace(online.buttons(name), ""), made[-1])
         else:
             made[-1].parts += ([] if NO_CODE in tags(cell) else [_code(cell.source)]) + [_output(o) for o in cell.outputs]
     return made
@@ -104,6 +110,7 @@ def _output(output: nbformat.NotebookNode) -> str:
         alt = output.metadata.get("image/png", {}).get("alt", "")
         return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"].strip()}">'
     text = output.get("text") or data.get("text/plain") or f"{output.get('ename')}: {output.get('evalue')}"
+    text = re.sub(r"^Prediction \S+: not predicted\n", "", text)  # the room predicts
     return f"<pre>{html.escape(text.rstrip())}</pre>"
 
 
@@ -238,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="run nothing, only renew the table in TEACHING.md")
     options = parser.parse_args(arguments)
     made: list[Slide] = []
-    for source in build.sources():
+    for source in in_order(build.sources()):
         notebook = build.student_copy(build.read_source(source))
         if not chosen(notebook):
             continue

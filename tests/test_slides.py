@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 pytest.importorskip("latex2mathml", reason="latex2mathml not installed (run: make setup)")
 import build  # noqa: E402
+import online  # noqa: E402
 import slides  # noqa: E402
 
 
@@ -25,11 +26,11 @@ def cell(kind, source, *tags, outputs=()):
 
 
 PICTURE = nbformat.v4.new_output("display_data", {"image/png": "aWJt", "text/plain": "Picture"}, metadata={"image/png": {"alt": 'A "b".'}})
-PRINTED = nbformat.v4.new_output("stream", name="stdout", text="1 < 2\n")
+PRINTED = nbformat.v4.new_output("stream", name="stdout", text="Prediction 3.1: not predicted\nOutcome: a) 1 < 2\n")
 NOTEBOOK = nbformat.v4.new_notebook(
     cells=[
         cell("markdown", "# 03 · Title"),
-        cell("markdown", "## Part `one`\n\nSaid aloud.\n\n$$f = g$$\n\n- a point", "slide"),
+        cell("markdown", f"## Part `one`\n\nSaid aloud.\n\n$$f = g$$\n\n- a point\n\n{online.buttons('03_title')}", "slide"),
         cell("code", "print(1 < 2)", "slide-more", outputs=[PRINTED]),
         cell("markdown", "## Part two\n\nNot tagged."),
         cell("code", "picture('A b.')", "slide", "no-code", outputs=[PICTURE]),
@@ -40,9 +41,10 @@ NOTEBOOK = nbformat.v4.new_notebook(
 def test_tagged_cells_become_slides_under_their_heading():
     first, second = slides.slides("03_title", NOTEBOOK)
     assert (first.title, second.title) == ("Part `one`", "Part two")
-    assert "Said aloud" in first.notes[0] and not any("Said aloud" in part for part in first.parts)
+    assert len(first.notes) == 1 and "Said aloud" in first.notes[0] and not any("Said aloud" in part for part in first.parts)
     shown = "".join(first.parts)
     assert "<math" in shown and "a point" in shown and "1 &lt; 2" in shown and "print" in shown
+    assert "Colab" not in shown and "not predicted" not in shown, "what is of no use in a room"
     assert second.parts == ['<img alt="A &quot;b&quot;." src="data:image/png;base64,aWJt">'], "no code, and what is said of the picture"
     with pytest.raises(ValueError, match="no slide has begun"):
         slides.slides("03_title", nbformat.v4.new_notebook(cells=[cell("code", "1", "slide-more")]))
@@ -56,7 +58,7 @@ def test_the_deck_loads_nothing_and_escapes_what_it_shows():
 
 def test_one_lecture_has_about_thirty_slides_each_named_for_the_teacher():
     made = []
-    for source in build.sources():
+    for source in slides.in_order(build.sources()):
         notebook = build.student_copy(build.read_source(source))
         made += slides.slides(source.stem, notebook) if slides.chosen(notebook) else []
     assert 24 <= len(made) <= 36

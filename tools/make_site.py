@@ -49,6 +49,7 @@ API += ("regions", "tiles", "literal", "plotting", "errors", "files", "device", 
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _EXTRA = """
 a { color: #00528a; text-decoration: underline } .navbar a { text-decoration: none } code { color: #1a1a1a; overflow-wrap: anywhere }
+td code { overflow-wrap: break-word }
 .bs-sidebar .nav > li > a, .bs-sidebar a.nav-link { color: #00528a }
 img { max-width: 100% } table { display: block; overflow-x: auto } .headerlink { opacity: 0.01 }
 .headerlink:focus, :hover > .headerlink { opacity: 1 }

@@ -46,7 +46,8 @@ def show(*images: np.ndarray, alt: str, titles: Sequence[str] = (), width: float
     height = max(width * array.shape[0] / array.shape[1] for array in arrays)
     figure, axes = plt.subplots(1, len(arrays), figsize=(width * len(arrays), height + 0.35), squeeze=False)
     for k, (axis, array) in enumerate(zip(axes[0], arrays)):
-        axis.imshow(array, cmap=colours, interpolation="nearest")
+        # Single pixels stay squares; the writing in a widget's picture, wider than an image, does not bear that.
+        axis.imshow(array, cmap=colours, interpolation="nearest" if array.shape[1] <= 256 else "antialiased")
         axis.set_title(titles[k] if k < len(titles) else "", fontsize=10)
         axis.set_axis_off()
     figure.tight_layout()

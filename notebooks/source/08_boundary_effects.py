@@ -123,7 +123,7 @@ difference = {k: (maps["zeros"][k] - maps["reflect"][k]).abs().amax(0) for k in 
 for k in (1, 4, 8, 12):
     keep, whole = torch.from_numpy(inside(k)), maps["zeros"][k].max()
     rest, most = (float(d.max() / whole) for d in (difference[k][keep][:, keep], difference[k]))
-    sizes = f"{rest:.0e} of the largest value, {most:.0%} at the border"
+    sizes = f"they differ by {rest:.0e} of the largest value there, by {most:.0%} at the border"
     verdict(f"layer {k}: beyond the reach of the padding both maps agree", rest <= 1e-4, sizes)
 show(
     *[heat((difference[k] / difference[k].max()).numpy() ** 0.5) for k in (1, 4, 8, 12)],
@@ -302,8 +302,8 @@ show(
 #
 # Take the 1 % highest scores among the normal test images under zero padding. What share of them lies in the outer 32 pixels? The
 # outer 32 pixels make up 44 % of the image (cell below), so without a boundary effect you would expect about that. Write
-# `share_near_border(maps, margin)`: of the highest 1 % of all scores, the share at a distance below `margin`. When it is right, answer
-# the question: `share_near_border(anomaly["zeros"][normal], 32)`, and the same for the mirror.
+# `share_near_border(maps, margin)`: of the highest 1 % of all scores, the share at a distance below `margin`. A right answer
+# prints it for both paddings.
 
 # %%
 distance = border_distance(size, size)
@@ -327,6 +327,7 @@ check(
     lambda g: abs(g(toy + distance * 1e-9, 32) - 0.39) < 0.02 and g(distance[None] * -1.0, 32) == 1,
     "np.quantile gives the limit; combine two masks with &",
     probe=(toy, 32),
+    draw=lambda g: print(*(f"{mode}: {g(m[normal], 32):.0%}" for mode, m in anomaly.items()), sep=", "),
 )
 
 # %% [markdown]
@@ -414,7 +415,7 @@ verdict("textures, which fill the image, gain more in the mean than objects", me
 # What decides is what the network has to say at the border: much where material runs on to the edge, and then suddenly nothing;
 # little where the ground is empty. A bottle on white gains about as much as leather, though, so this is a tendency and no rule, and one
 # training with one image of each defect moves PRO-AUC by itself (notebook 11). With three seeds and all fifteen categories the embedded
-# edition finds the same: every one of them gains, textures more ([Table V, measured here](../figures/table5.md)). The paper, too, saw the effect where the foreground
+# edition finds the same: every one of them gains, textures more ([the claims on reflection padding](../figures/claims.md)). The paper, too, saw the effect where the foreground
 # fills the whole image. Its Table V: objects go from 0.898 to 0.899 in PRO-AUC, a gain of 0.001, while their ROC-AUC gains 0.008.
 
 # %%

@@ -104,7 +104,7 @@ print(
 )
 
 # %% [markdown]
-# Layer 12 lies behind eleven others. So f_{12}, a single scale, pays for the backbone exactly as much as f_{1:12}: leaving small scales
+# Layer 12 lies behind eleven others. So $f_{12}$, a single scale, pays for the backbone exactly as much as $f_{1:12}$: leaving small scales
 # out saves nothing here.
 #
 # ## Counting the autoencoder (III-C, Table VIII)
@@ -119,7 +119,7 @@ print(
 # %%
 predict(
     "9.1",
-    "At full width the twelve layers of VGG19 cost 46 GFLOP. And the autoencoder of f_{1:12}?",
+    "At full width the twelve layers of VGG19 cost 46 GFLOP. And the autoencoder of f{1:12}?",
     "about a tenth of that",
     "about the same",
     "more than twice as much",
@@ -139,6 +139,8 @@ whole, backbone = cae_flops(c_o, 200) / 1e9, sum(naive[:12]) / 1e9
 right = 2 if whole > 2 * backbone else 1 if whole > backbone / 2 else 0
 outcome("9.1", right, f"c_o = {c_o}: autoencoder {whole:.0f} GFLOP, backbone {backbone:.0f} GFLOP.")
 verdict("the count equals the core's", 1e9 * whole == flops.cae_flops(c_o, 200))
+
+# %%
 with torch.inference_mode(), FlopCounterMode(display=False) as counter:
     CAE(detector.c_o_, detector.c_d_)(torch.zeros(64 * 64, detector.c_o_))
 own_cae = cae_flops(detector.c_o_, detector.c_d_)
@@ -151,7 +153,7 @@ verdict("torch counts the same for this edition's own", same, f"{own_cae / 1e9:.
 #
 # ### Exercise 9.1 What does one more scale cost?
 #
-# Going from f_{1:12} to f_{1:16} adds four of the widest layers. Does the backbone or the autoencoder pay more for it? Guess, then
+# Going from $f_{1:12}$ to $f_{1:16}$ adds four of the widest layers. Does the backbone or the autoencoder pay more for it? Guess, then
 # write `growth(first, second)`, how many times as many operations the autoencoder (c_d = 200) needs for the second layer set
 # as for the first. Use `vgg19.feature_dimension` and `cae_flops`.
 
@@ -193,7 +195,7 @@ rows = [
 print(
     table(
         [(name, f"{4 * numbers / 2**20:.0f}") for name, numbers in rows],
-        head=("f_{1:12} of one image", "MiB"),
+        head=("f{1:12} of one image", "MiB"),
     )
 )
 
@@ -219,7 +221,7 @@ verdict("and take the bytes that the formula says", features.nbytes == 4 * formu
 # from 32 × 32 to 64 × 64) copies places. Linear map and copy commute, so the map can be taken *before* the copy, at a quarter of
 # the places:
 #
-# $$W \cdot \text{replicate}(\varphi) = \text{replicate}(W \cdot \varphi)$$
+# $$W \cdot \text{replicate}(\phi) = \text{replicate}(W \cdot \phi)$$
 
 # %%
 phi = torch.randn(32, 32, 64, generator=torch.Generator().manual_seed(9))
@@ -241,7 +243,7 @@ verdict("the anomaly map is the same, to a thousandth", off < 1e-3, off)
 for s in ("1:12", "1:16"):
     whole = flops.cae_flops(vgg19.feature_dimension(s), 200)
     share = flops.first_layer_saving(vgg19, s, 200) / whole
-    print(f"f_{{{s}}} at full width: {share:.0%} of the autoencoder's operations saved")
+    print(f"f{{{s}}} at full width: {share:.0%} of the autoencoder's operations saved")
 
 # %% [markdown]
 # A fifth to almost a third of the largest bill, for free. The last layer cannot be treated alike: it *makes* all channels at all places.
@@ -337,7 +339,7 @@ for s, fps in zip(REFINING, TABLE_VI["fps"]):
     work = vgg19.flops(s) + flops.cae_flops(vgg19.feature_dimension(s), 200)
     rows.append(
         (
-            f"f_{{{s}}}",
+            f"f{{{s}}}",
             f"{work / 1e9:.0f}",
             fps,
             f"{fps * work / 1e12:.1f}",
@@ -348,7 +350,7 @@ print(table(rows, head=("", "GFLOP an image", "paper's fps", "TFLOP/s", "of the 
 
 # %% [markdown]
 # More than the whole peak for four of the five sets. Does it hang on our guess of c_d? Take the smallest possible code, a single
-# number. And if every convolution ran by Winograd's method, with 2.25 times fewer products? And with everything at once?
+# number. And if every convolution ran by Winograd's method, which needs 2.25 times fewer products? And with everything at once?
 
 # %%
 code_of_one = flops.cae_flops(c_o, 1)
@@ -372,7 +374,7 @@ verdict("the first two exceed the peak, the last does not", min(first, second) >
 # ### Exercise 9.3 An honest bound
 #
 # Write `most_fps(layers, peak)`: the images a second that a GPU of this peak cannot exceed (c_d = 200, to the letter: backbone plus
-# autoencoder). The last column of the table above tells you roughly what it must say for f_{1:12}.
+# autoencoder). The last column of the table above tells you roughly what it must say for $f_{1:12}$.
 
 
 # %%
@@ -394,7 +396,7 @@ check(
 # %% [markdown]
 # ## Ours, the paper's, the difference
 #
-# Images a second cannot be compared across machines; cost relative to f_{12} can. Ours is counted, the paper's timed:
+# Images a second cannot be compared across machines; cost relative to $f_{12}$ can. Ours is counted, the paper's timed:
 
 
 # %%
@@ -406,8 +408,8 @@ def cost(s):
 rows = []
 for s, fps in zip(REFINING, TABLE_VI["fps"]):
     ours, paper = cost(s) / cost("12"), TABLE_VI["fps"][0] / fps
-    rows.append((f"f_{{{s}}}", f"{ours:.2f}", f"{paper:.2f}", f"{ours - paper:+.2f}"))
-print(table(rows, head=("cost, f_{12} = 1", "ours", "paper", "difference")))
+    rows.append((f"f{{{s}}}", f"{ours:.2f}", f"{paper:.2f}", f"{ours - paper:+.2f}"))
+print(table(rows, head=("cost, f{12} = 1", "ours", "paper", "difference")))
 
 # %% [markdown]
 # The order agrees; the paper's costs grow far slower than the operations do, as if something with a fixed cost dominated its timing.
@@ -419,7 +421,7 @@ quiz(9, [
     ("A pooling halves both sides and the channels double. What does the next convolution cost?",
      ["as much as before", "a quarter", "four times as much"], 0,
      "A quarter of the places, four times the products. (Where only its outputs have doubled yet: half.)"),
-    ("What does one save in the backbone by using f_{12} instead of f_{1:12}?",
+    ("What does one save in the backbone by using f{12} instead of f{1:12}?",
      ["eleven twelfths", "about a half", "nothing"], 2,
      "Layer 12 needs the outputs of all layers before it."),
     ("Why does the autoencoder cost more than the deep network?",
@@ -436,14 +438,10 @@ quiz(9, [
 # %% [markdown]
 # ## Summary
 #
-# - One image of f_{1:12} costs 163 GFLOP at c_d = 200: 46 in VGG19, 117 in the autoencoder.
+# - One image of $f_{1:12}$ costs 163 GFLOP at c_d = 200: 46 in VGG19, 117 in the autoencoder.
 # - Eq. 1 to the letter writes 864 MiB; the same information fits into 30.
 # - A linear layer commutes with replication: a fifth or more of the autoencoder is saved, and no score changes.
 # - To the letter, Table VI asks more of its GPU than its peak, whatever c_d; its order is sound, its height is hardly end to end.
-
-# %%
-total = cost("1:12") / 1e9
-print(f"{total:.0f} GFLOP in all")
 
 # %% [markdown]
 # ## Deviations

@@ -142,7 +142,7 @@ for mode in ("nearest", "bilinear-aligned"):
     made.append((axis @ channel @ axis.T).numpy())
 values = [len(np.unique(m.round(9))) for m in made]
 show(
-    *(nearest.numpy(), aligned.numpy(), *(m[32:, 16:48] for m in made)),
+    *(nearest.numpy(), aligned.numpy(), *(m[44:60, 20:36] for m in made)),
     titles=("nearest: copies", "bilinear: blends", "nearest, part of layer 12", "bilinear, the same"),
     width=2.8, colours="cividis",
     alt="Two matrices, a staircase of pure steps and a soft diagonal; beside them one channel of layer 12, "
@@ -183,7 +183,7 @@ verdict("layer 9 is two units larger", more == 2, more)
 # %% [markdown]
 # ## Differences in the autoencoder (Table VIII)
 #
-# Wider outer layers and batch normalisation. The widths for f_{1:12} of the full network, c_d = 200:
+# Wider outer layers and batch normalisation. The widths for $f_{1:12}$ of the full network, c_d = 200:
 
 # %%
 c_o = paper().architecture.feature_dimension("1:12")
@@ -263,13 +263,13 @@ spread = max(by_chance) - min(by_chance)
 sizes = f"{min(by_chance):.4f} to {max(by_chance):.4f}"
 verdict("the seed alone moves ROC-AUC", spread > 1e-4, sizes)
 printed = [dfr("roc_auc", "wood", layers) for layers in ("1:12", "1:16")]
-print("paper, Table II, wood, f_{1:12} and f_{1:16}:", *printed)
+print("paper, Table II, wood, f{1:12} and f{1:16}:", *printed)
 
 # %% [markdown]
 # ## One change at a time
 #
 # Table II has two decimals, and methods in it are ranked by differences of one hundredth, as between the two layer sets printed above.
-# Whether one run can carry that depends on the spread, which the paper does not give; here it could, barely.
+# Whether one run can carry that depends on the spread, which the paper does not give; here it could.
 #
 # Now each deviation alone, against the band of the four seeds. (`epochs` is left out, the small editions count steps, and so is
 # `pca_samples`; `pca_images` takes the first four here. In the small editions the base pads by reflection, as the public code does, so
@@ -340,7 +340,7 @@ verdict("the squared score changes ROC-AUC by less than 0.005, as the algebra sa
 # A dot within the band shows nothing: another seed would have done the same. Nor does a dot just outside: a fifth seed of the base
 # itself would fall outside the range of four in two cases of five. Only a dot far away says something without more runs, and here it
 # is the padding, whose frame notebook 08 shows. The paper's Table V reports about one hundredth for it, on the mean of its textures;
-# with f_{1:8} and this slim network it is more. All else would need an average over many runs, categories too: on leather, the same
+# with $f_{1:8}$ and this slim network it is more. All else would need an average over many runs, categories too: on leather, the same
 # experiment leaves even the padding near the band.
 #
 # Two dots are a different case. `score` and `map_interpolation` come after training, so they are compared with the *same* trained

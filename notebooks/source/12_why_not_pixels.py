@@ -109,7 +109,7 @@ print("numbers in the code:", detectors["AE-l2"]["bottle"].settings.latent_dim)
 # %% [markdown]
 # Now look at *good* images. Nothing is wrong with them, so whatever lights up is a false alarm.
 
-# %%
+# %% tags=["slide", "no-code"]
 predict(
     "12.1",
     "A good bottle: how large is the error at the tenth of its pixels with the strongest edges, compared with all others?",
@@ -134,7 +134,7 @@ def edge_ratio(name):
     return float(A[strong].mean() / A[~strong].mean())
 
 
-# %%
+# %% tags=["slide", "no-code"]
 figure, axes = plt.subplots(2, 4, figsize=(9, 4.9))
 titles = ("a good image", "what the autoencoder draws", "their difference", "blue: called anomalous")
 for row, name in zip(axes, train):
@@ -142,7 +142,7 @@ for row, name in zip(axes, train):
     A, limit = maps["AE-l2"][name][k], detectors["AE-l2"][name].threshold(0.005)
     good = to_image(test[name][k])
     x_hat = reconstruct(test[name][k], name)[1].clamp(0, 1).permute(1, 2, 0)
-    called = outline(good, A.numpy() > limit, FOUND)
+    called = outline(good, A.numpy() > limit, FOUND, 2)
     for axis, shown, title in zip(row, (good, x_hat, heat(A.numpy()), called), titles):
         axis.imshow(shown)
         axis.set_title(title, fontsize=10)
@@ -152,6 +152,13 @@ picture(
     "A good carpet and a good bottle, what the autoencoder draws of them, the difference and the false alarms. The carpet's threads "
     "become a few slanting bands, the bottle a dark disc without rings; the difference is specks all over the carpet, and bright rings."
 )
+
+
+def of_the_good(f):
+    """The share of AE-l2's alarms at strong edges, on the good image of each category."""
+    for name, A in maps["AE-l2"].items():
+        k, limit = kinds[name].index("good"), detectors["AE-l2"][name].threshold(0.005)
+        print(f"{name}: {f(A[k].numpy(), limit, strong_edges(test[name][k]).numpy()):.0%} of the alarms")
 
 # %%
 ratios = {name: edge_ratio(name) for name in train}
@@ -176,10 +183,11 @@ verdict("bottle: nearly all is", undrawn("bottle") < 0.1, undrawn("bottle"))
 # every place). That is the sentence of Section I, measured: "high reconstruction errors in those edge or texture areas", and "many
 # false anomaly alarms".
 #
-# ### Exercise 12.1 · Whose false alarms?
+# ### Exercise 12.1 Whose false alarms?
 #
 # Strong edges are a tenth of the pixels. If alarms fell anywhere, a tenth of them would fall there. Write the share of
-# the pixels above a limit that lie in a part of the image, then ask it about the good bottle. No alarm at all counts as a share of 0.
+# the pixels above a limit that lie in a part of the image; a right answer asks it about
+# the good images. No alarm at all counts as a share of 0.
 
 
 # %%
@@ -200,6 +208,7 @@ check(
     lambda g: sealed("12.1", "21d467f8a7fa")([g(*toy) for toy in toys]),
     "two masks meet with &; divide by how many pixels are called, and mind that there may be none",
     probe=toys[0],
+    draw=of_the_good,
 )
 
 # %% [markdown]
@@ -220,7 +229,7 @@ detector = detectors["VAE-grad"]["bottle"]
 s, f = detector.settings, detector.model
 x_0 = small(test["bottle"][0], s.zoom)[:, : s.side, : s.side].to(detector.device)
 
-x = x_0[None].clone()
+x = x_0[None].clone()  # s.closeness is lambda, s.rate is alpha
 for _ in range(s.iterations):
     x.requires_grad_()
     error = x - f(x)
@@ -250,10 +259,10 @@ show(
 #
 # ## Step 3: features in a dictionary (CNN-FD)
 #
-# Stop drawing. A network that has learnt from photographs turns each patch into a vector $\varphi$ that says what is there. Keep a few
+# Stop drawing. A network that has learnt from photographs turns each patch into a vector $\phi$ that says what is there. Keep a few
 # hundred vectors of normal patches as the words $D_k$ of a dictionary, in the principal components $W$, and ask how far the nearest is:
 #
-# $$z = W (\varphi - \mu), \qquad s = \min_k \lVert z - D_k \rVert_2$$
+# $$z = W (\phi - \mu), \qquad s = \min_k \lVert z - D_k \rVert_2$$
 #
 # By hand from the network's map: align it, average it over patches (that is Eq. 1 and 2 of DFR, with one layer), compare.
 
@@ -277,7 +286,7 @@ verdict("CNN-FD by hand equals the core's map", off < 1e-3, off)
 print(f"{len(words.words)} words of {words.words.shape[1]} numbers")
 
 # %% [markdown]
-# ### Exercise 12.2 · More than the nearest
+# ### Exercise 12.2 More than the nearest
 #
 # A single odd word in the dictionary would excuse everything near it. The source therefore allows the mean distance to the m nearest words.
 # Predict first: can the score with two be smaller than with one? Then write it.
@@ -306,8 +315,8 @@ check(
 # %% [markdown]
 # ## Step 4: a teacher and students (ST)
 #
-# A dictionary is a coarse model of what is normal. Students are a finer one. A teacher $T$ has learnt to describe patches from a
-# pre-trained network; students $S_1 \dots S_M$ learn to give the teacher's answers, on normal images only. On a defect
+# A dictionary is a coarse model of what is normal. Students are a finer one. A teacher $T$ has learnt from a pre-trained
+# network to describe patches (of 65 pixels: ST-p65); students $S_1 \dots S_M$ learn to give the teacher's answers, on normal images only. On a defect
 # the teacher says something they never had to answer: they are wrong, and each in its own way.
 #
 # $$e = \lVert \bar S - y \rVert_2^2, \qquad v = \frac1M \sum_m \lVert S_m \rVert_2^2 - \lVert \bar S \rVert_2^2, \qquad
@@ -339,7 +348,7 @@ verdict("ST-p65 by hand equals the core's map", off < 1e-2, off)
 print(f"{len(scale.students)} students, descriptors of {y.shape[1]} numbers")
 
 # %% [markdown]
-# ### Exercise 12.3 · Wrong together
+# ### Exercise 12.3 Wrong together
 #
 # Students may err without disagreeing, or disagree though their mean is right. Write both parts of the score, and find out which of the two
 # sees three students who all give the same wrong answer.
@@ -387,9 +396,10 @@ verdict("DFR by hand equals the core's map", off < 1e-3, off)
 # %% [markdown]
 # ## The ladder
 #
-# All of them have now seen the same good images; AE-ssim joins them, which differs from AE-l2 in how it compares. Before the numbers:
+# All of them have now seen the same good images; AE-ssim joins them: AE-l2's autoencoder, trained and scored by the
+# *structural similarity* of windows instead of single pixels. Before the numbers:
 
-# %%
+# %% tags=["slide", "no-code"]
 METHODS = ("AE-l2", "AE-ssim", "VAE-grad", "CNN-FD", "ST-p65", "DFR")
 predict(
     "12.2",
@@ -436,8 +446,8 @@ behind = on["bottle"]["ST-p65"] < on["bottle"]["DFR"]
 verdict("bottle: ST-p65 is behind DFR", behind, both("bottle", "ST-p65", "DFR"))
 
 # %% [markdown]
-# On the bottle the ladder does not lead upwards. There the winner is an autoencoder on pixels, AE-ssim, which compares windows (means,
-# spreads and covariance) instead of single pixels: the bottle stands in the same place in every image, so there is little to draw, and a
+# On the bottle the ladder does not lead upwards. There the winner is an autoencoder on pixels, AE-ssim, which compares the means,
+# spreads and covariance of windows: the bottle stands in the same place in every image, so there is little to draw, and a
 # window forgives an edge that is a little off. (The embedded edition's longer trainings do not change that.) On the carpet, where every
 # thread lies elsewhere, the same method is the worst of the autoencoders. CNN-FD, which the paper finds shallow, comes next to DFR on the
 # carpet. VAE-grad gains nothing over AE-l2: it keeps the edges, but on small images and after so few steps its model, as the picture above
@@ -492,7 +502,7 @@ cases = [
 first = next(k for k, case in enumerate(cases) if case.name == "bottle, contamination")
 rivals.build(cases, first)
 
-# %%
+# %% tags=["slide", "no-code"]
 show(
     rivals.draw(cases[first], "AE-l2"),
     width=9,
