@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .. import plotting, scoring
-from ..lab.trial import OWN
+from ..lab.trial import OWN, Setting
 from ..paper_numbers import BASELINES, CATEGORIES, GROWING, TEXTURES
 from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
+from ..records import Record, Records
 from .drawing import Drawing, Grid, show, title
 from .measured import RIVAL, Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
-    from ..lab.trial import Setting
-    from ..records import Record, Records
-
-    _Row = tuple[str, tuple[Record, list[Record]]]  # category, its images, its trainings
+_Row = tuple[str, tuple[Record, list[Record]]]  # category, its images, its trainings
 
 #: Rows of Fig. 1 as far as there are records (the paper does not name its own), and which defect.
 _FIG1 = {"carpet": 0, "tile": 1, "wood": 0, "cable": 1, "hazelnut": 0, "metal_nut": 0}
@@ -57,7 +52,7 @@ def fig4(records: Records) -> Drawing:
     blocks, high = (3, -(-len(rows) // 3)) if len(rows) > 3 else (1, len(rows))
     panel, gap, side = 0.76, 0.04, 0.9
     block = 5 * panel + 4 * gap + side + 0.1
-    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.82, width=blocks * block + 0.1)
+    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.82, right=blocks * block + 0.04 - side)
     words = "GT: ground truth. AM: anomaly map over the image, scaled to [0, 1]. "
     words += "SM: segmentation at the threshold for an FPR of 0 and of 0.005 on the training images.\n"
     words += "Shown: of one image of each kind of defect, the one of middle score. In brackets: in how many of all defective test images "
@@ -137,7 +132,7 @@ def fig9(records: Records) -> Drawing:
     if not rows:
         raise Missing("images, and training records of 1:12 with zero and with reflection padding, of a texture")
     panel, gap, plot = 1.1, 0.06, 2.5
-    grid = _grid(len(rows), 4, panel=panel, gap=gap, left=0.9, top=0.88, extra=plot + 0.75, bottom=0.72)
+    grid = _grid(len(rows), 4, panel=panel, gap=gap, left=0.9, top=0.88, right=0.1 + plot + 0.75, bottom=0.72)
     words = "Maps scaled to [0, 1]. Right: mean score of normal test images by distance from the border; 1 is their inner half."
     title(grid.figure, "Fig. 9  Boundary effects: zero and reflection padding", words)
     for column, text in enumerate(("input", "GT", "AM, zeros", "AM, reflection")):
@@ -272,10 +267,11 @@ def _paint(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) ->
     return out
 
 
-def _grid(rows: int, columns: int, *, panel: float, left: float, top: float, gap: float = 0.06, **room: float) -> Grid:
-    """A grid on a figure of its size; ``room``: ``extra`` inches on the right, ``bottom``, or the whole ``width``."""
-    extra, bottom, width = room.get("extra", 0.0), room.get("bottom", 0.36), room.get("width", 0.0)
-    width = width or left + columns * (panel + gap) + 0.1 + extra
+def _grid(
+    rows: int, columns: int, *, panel: float, left: float, top: float, gap: float = 0.06, right: float = 0.1, bottom: float = 0.36
+) -> Grid:
+    """A grid on a figure of its size; ``left``, ``top``, ``right`` and ``bottom``: inches around it."""
+    width = left + columns * (panel + gap) + right
     return Grid(Figure(figsize=(width, top + rows * (panel + gap) + bottom)), panel, gap, left, top)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from ...data.synthetic import STAMP
 from ...errors import DFRError
 from ...methods.model_file import versions
 from ...metrics import evaluation
-from ...plotting import TRUTH, outline
+from ...plotting import TRUTH, encoded, outline
 from ..evaluate import edition_of
 from ..pictures import at_size, line_width, marked
 from . import charts
@@ -159,6 +158,4 @@ def _shown(finding: Finding, maps: np.ndarray, masks: np.ndarray | None, thresho
 
 
 def _jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade
-    return buffer.getvalue()
+    return encoded(Image.fromarray(image), "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade
