@@ -9,7 +9,7 @@ import numpy as np
 from ..metrics import border_profile
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
-from .common import FunctionView, select, toggle, view
+from .common import FunctionView, select, toggle
 
 #: Width of a ring in pixels: two positions of the regional features.
 STEP = 8
@@ -92,7 +92,7 @@ def build(images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray,
         shown = maps[padding][image]
         return draw(axes, padding, images[image], shown, masks[image], low, high), text(padding, shown)
 
-    return view(
+    return FunctionView(
         function,
         title="Padding and the error profile across the border",
         reflect=toggle("reflection padding", False),
