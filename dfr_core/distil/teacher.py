@@ -38,8 +38,8 @@ class Teacher(VGG):
     def pairs(self) -> dict[int, int]:
         """Layer of the student (VGG19's numbers 1..16) -> the teacher's layer that it is to resemble."""
         found, student, teacher = {}, 0, 0
-        for theirs, ours in zip(architecture("vgg19").blocks, self.architecture.blocks, strict=True):
-            n, m = len(theirs), len(ours)
+        for learning, taught in zip(architecture("vgg19").blocks, self.architecture.blocks, strict=True):
+            n, m = len(learning), len(taught)
             for k in range(1, n + 1):
                 found[student + k] = teacher + math.ceil(k * m / n)
             student, teacher = student + n, teacher + m
