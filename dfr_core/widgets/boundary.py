@@ -32,12 +32,6 @@ def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]
     return (np.arange(len(ratio)) + 0.5) * step, ratio
 
 
-def reach(size: int, field: int) -> float:
-    """Share of the positions of a map of a ``size``-pixel image whose receptive field of ``field`` pixels crosses the border."""
-    inside = max(0, size - field + 1)
-    return 1 - (inside / size) ** 2
-
-
 def chart(top: float, depth: int = 128) -> Chart:
     """Axes of the error profile, with the line at 1 where the border makes no difference."""
     return Chart(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ...data import Category, fingerprint
 from ...data.images import read_picture
 from ...data.synthetic import STAMP
 from ...errors import DFRError
+from ...methods.base import Detector
 from ...methods.model_file import versions
 from ...metrics import evaluation
 from ...plotting import TRUTH, encoded, outline
@@ -24,9 +25,6 @@ from ..pictures import at_size, line_width, marked
 from . import charts
 from .findings import Finding, choices, findings, kinds, total
 from .page import Report, Shown
-
-if TYPE_CHECKING:
-    from ...methods.base import Detector
 
 #: Pixels of the longer side of a photograph in the report.
 SIDE = 480
