@@ -100,14 +100,14 @@ def _scoring(axes: Axes, record: Record) -> None:
     axes.text(10.8, _MIDDLE - 0.2, "distance,\nEq. 5", ha="center", va="top", fontsize=7, color=MUTED)
     _arrow(axes, (10.95, _MIDDLE), (11.36, 3.4))
     _heat(axes, a["regional_map"], 11.4, 3.0, 0.92, plotting.HEAT)
+    axes.text(12.38, 3.55, r"$A(\mathbf{x})$", fontsize=8.5, va="center")
+    axes.text(12.38, 3.36, _size(a["regional_map"]), fontsize=6.5, color=MUTED, va="center")
     _heat(axes, a["anomaly_map"], 11.4, 1.78, 0.92, plotting.HEAT)
+    axes.text(12.38, 2.33, r"$\hat A(\mathbf{x})$", fontsize=8.5, va="center")
+    axes.text(12.38, 2.14, _size(a["anomaly_map"]), fontsize=6.5, color=MUTED, va="center")
     _picture(axes, outlined(_mark(a["image"], a["segmentation"]), a["mask"]), 11.4, 0.56, 0.92)
-    for y, symbol, words in (
-        (3.55, r"$A(\mathbf{x})$", _size(a["regional_map"])), (2.33, r"$\hat A(\mathbf{x})$", _size(a["anomaly_map"])),
-        (1.11, r"$\hat A(\mathbf{x}) > T$", "FPR 0.005"),
-    ):  # fmt: skip
-        axes.text(12.38, y, symbol, fontsize=8.5, va="center")
-        axes.text(12.38, y - 0.19, words, fontsize=6.5, color=MUTED, va="center")
+    axes.text(12.38, 1.11, r"$\hat A(\mathbf{x}) > T$", fontsize=8.5, va="center")
+    axes.text(12.38, 0.92, "FPR 0.005", fontsize=6.5, color=MUTED, va="center")
     _arrow(axes, (11.86, 2.97), (11.86, 2.74))
     _arrow(axes, (11.86, 1.75), (11.86, 1.52))
 

@@ -176,14 +176,7 @@ def scratches(rng: Rng, x: float, y: float, angle: float, spread: float, longest
 
 
 def blob(
-    rng: Rng,
-    x: float,
-    y: float,
-    radius: float,
-    rough: float = 0.3,
-    stretch: float = 1.0,
-    angle: float = 0.0,
-    soft: float = 1.5,
+    rng: Rng, x: float, y: float, radius: float, rough: float = 0.3, stretch: float = 1.0, angle: float = 0.0, soft: float = 1.5
 ) -> Array:
     """Coverage of an irregular patch of about ``radius`` pixels; ``soft`` is the width of its edge in pixels."""
     u, v = frame(x, y, angle)
