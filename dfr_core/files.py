@@ -73,8 +73,9 @@ def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
             del waiting[0]
     except OSError as error:
         waiting = []
-        reason = error.strerror or str(error)
-        raise DFRError(_culprit(error, temporaries, targets) or target, f"cannot be written ({reason})", _mend(error)) from error
+        known_as = dict(zip(map(str, temporaries), targets))  # a person does not know the temporary names
+        culprit = known_as.get(str(error.filename), target)
+        raise DFRError(culprit, f"cannot be written ({error.strerror or error})", _mend(error)) from error
     finally:
         for temporary, path in waiting:  # Ctrl-C between two renames: the set is whole, so the rest follows
             with suppress(OSError):
@@ -90,12 +91,6 @@ def _permissions() -> int:
         umask = os.umask(0)
         os.umask(umask)
     return 0o666 & ~umask
-
-
-def _culprit(error: OSError, temporaries: Sequence[Path], targets: Sequence[Path]) -> Path | None:
-    """The file that an error of the system is about, by the name a person knows it by."""
-    named = [target for temporary, target in zip(temporaries, targets) if str(temporary) == str(error.filename)]
-    return named[0] if named else None
 
 
 def _mend(error: OSError) -> str:

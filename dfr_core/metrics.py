@@ -85,15 +85,14 @@ def roc_curve(scores: Array, masks: Array, max_points: int | None = None) -> tup
     return _corners(*_ranked(*_checked(scores, masks)), 1.0, max_points)
 
 
-def pro_curve(scores: Array, masks: Array, limit: float | None = None, max_points: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The exact per-region-overlap curve from (0, 0) to an FPR of ``limit`` (None: 1), given by its corners.
+def pro_curve(scores: Array, masks: Array, limit: float = 1.0, max_points: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The exact per-region-overlap curve from (0, 0) to an FPR of ``limit``, given by its corners.
 
     The last point is interpolated at the limit. Arguments and errors are those of :func:`pro_auc` and :func:`roc_curve`.
 
     Returns:
         fpr, pro: float64 NumPy arrays; the area under them, divided by the limit, is :func:`pro_auc`.
     """
-    limit = 1.0 if limit is None else limit
     scores, masks = _checked(scores, masks, limit, maps=True)
     return _corners(*_ranked(scores, masks, _region_weights(masks)), limit, max_points)
 

@@ -9,6 +9,8 @@ What the printed tables say that a reader may trip over is in :func:`remarks`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 SOURCE = "arXiv 2012.07122"
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
@@ -77,6 +79,22 @@ TABLE_III: dict[str, tuple[float, ...]] = {
     "zipper": (0.67, 0.47, 0.70, 0.99, 0.95, 0.89, 0.90),
 }
 TABLE_III_MEAN = (0.69, 0.45, 0.52, 0.86, 0.91, 0.90, 0.91)
+
+
+class Comparison(NamedTuple):
+    """Table II or III: its number, names of the columns, category -> numbers, and the printed row of means."""
+
+    number: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float, ...]]
+    mean: tuple[float, ...]
+
+
+#: Metric -> the table it is printed in.
+COMPARISONS = {
+    "roc_auc": Comparison("II", TABLE_II_COLUMNS, TABLE_II, TABLE_II_MEAN),
+    "pro_auc": Comparison("III", TABLE_III_COLUMNS, TABLE_III, TABLE_III_MEAN),
+}
 
 #: Table IV, zero padding: (group, metric) -> values for REFINING.
 TABLE_IV: dict[tuple[str, str], tuple[float, ...]] = {
@@ -149,17 +167,3 @@ REMARKS: tuple[tuple[tuple[str, ...], str], ...] = (
 def remarks(table: str) -> list[str]:
     """What to know about one of the paper's tables (``"III"``)."""
     return [sentence for tables, sentence in REMARKS if table in tables]
-
-
-def dfr(metric: str, category: str, layers: str) -> float | None:
-    """The paper's number for DFR in a category (Tables II and III, zero padding), or None where it prints none.
-
-    Args:
-        metric: ``roc_auc`` or ``pro_auc``.
-        category: one of :data:`CATEGORIES`.
-        layers: ``1:12`` or ``1:16``.
-    """
-    table, columns = (TABLE_II, TABLE_II_COLUMNS) if metric == "roc_auc" else (TABLE_III, TABLE_III_COLUMNS)
-    if category not in table or layers not in columns:
-        return None
-    return table[category][columns.index(layers)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,21 +41,22 @@ def colour_table(name: str = HEAT) -> np.ndarray:
     return (colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def heat(scores: np.ndarray, low: float | None = None, high: float | None = None, colours: str = HEAT) -> np.ndarray:
-    """Scores [h, w] -> uint8 [h, w, 3]; ``low`` and ``high`` (default: the extremes) are the ends of the colour scale."""
+def _unit(scores: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
+    """Scores on a scale from ``low`` (default: the lowest) to ``high`` (the highest): float32, 0 to 1."""
     scores = np.asarray(scores, dtype=np.float32)
     low = float(scores.min()) if low is None else low
     high = float(scores.max()) if high is None else high
-    unit = (scores - low) / max(high - low, 1e-12)
-    return colour_table(colours)[(unit.clip(0, 1) * 255).astype(np.uint8)]
+    return ((scores - low) / max(high - low, 1e-12)).clip(0, 1)
+
+
+def heat(scores: np.ndarray, low: float | None = None, high: float | None = None, colours: str = HEAT) -> np.ndarray:
+    """Scores [h, w] -> uint8 [h, w, 3]; ``low`` and ``high`` (default: the extremes) are the ends of the colour scale."""
+    return colour_table(colours)[(_unit(scores, low, high) * 255).astype(np.uint8)]
 
 
 def overlay(image: np.ndarray, scores: np.ndarray, low: float | None = None, high: float | None = None, alpha: float = 0.6) -> np.ndarray:
     """An anomaly map on its image, both [h, w]: the higher the score, the more of the heat is seen."""
-    scores = np.asarray(scores, dtype=np.float32)
-    low = float(scores.min()) if low is None else low
-    high = float(scores.max()) if high is None else high
-    weight = alpha * ((scores - low) / max(high - low, 1e-12)).clip(0, 1)[..., None]
+    weight = alpha * _unit(scores, low, high)[..., None]
     grey = np.asarray(image, dtype=np.float32)
     return ((1 - weight) * grey + weight * heat(scores, low, high)).round().astype(np.uint8)
 
@@ -102,6 +104,11 @@ def png(image: np.ndarray, scale: int = 1) -> bytes:
     picture = Image.fromarray(array)
     if scale != 1:
         picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    return encoded(picture, "PNG", compress_level=1)  # a widget waits for this
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """The bytes of a file of a picture; ``kind`` and ``options`` as Pillow has them."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)  # a widget waits for this
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()

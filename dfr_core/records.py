@@ -35,12 +35,6 @@ class Record:
     about: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def __getattr__(self, name: str) -> Any:
-        about = self.__dict__.get("about", {})  # not there yet while a copy is being made
-        if name not in about:
-            raise AttributeError(name)
-        return about[name]
-
 
 class Records(list[Record]):
     """Records to choose from by what they are about."""

@@ -124,6 +124,21 @@ class MethodSettings:
             raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
 
 
+#: What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
+_SLIM: dict[str, Any] = {
+    "weights": "distilled",
+    "width": 0.125,
+    "padding": "reflect",
+    "variance": 0.97,
+    "initialisation": "pca",
+    "pca_samples": 4096,
+    "learning_rate": 4e-3,
+    "schedule": "onecycle",
+    "positions": 32,
+    "steps": 400,
+}
+
+
 @dataclass(frozen=True)
 class Settings(MethodSettings):
     """All choices that change the result. Immutable; use :func:`dataclasses.replace` to vary one.
@@ -131,6 +146,8 @@ class Settings(MethodSettings):
     For ``initialisation`` see ``centre``, ``start_from_pca`` and ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for
     ``projection`` :mod:`dfr_core.methods.projected`.
     """
+
+    EDITIONS: ClassVar[dict[str, dict[str, Any]]] = {"quick": _SLIM | {"steps": 200}, "embedded": _SLIM, "paper": {}}
 
     image_size: Size = setting(256, "side in pixels to which images are resized (IV-A4); or height x width, such as 256x512")
     backbone: str = setting("vgg19", "name of the frozen network; vgg19 is the paper's (III-A)")
@@ -213,11 +230,6 @@ class Settings(MethodSettings):
                 ("set ", Setting("padding", "reflect")),
             )
 
-    @classmethod
-    def of_edition(cls, name: str) -> Settings:
-        """As :func:`edition_settings`, whose table is made of settings and so stands below."""
-        return edition_settings(name)
-
     @property
     def architecture(self) -> Architecture:
         """What can be counted about the backbone: layers, receptive fields, channels, operations."""
@@ -255,31 +267,8 @@ def released(**changes: Any) -> Settings:
 
 #: Names the edition where nobody says which.
 EDITION_VARIABLE = "DFR_EDITION"
-# What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
-_SLIM = Settings(
-    weights="distilled",
-    width=0.125,
-    padding="reflect",
-    variance=0.97,
-    initialisation="pca",
-    pca_samples=4096,
-    learning_rate=4e-3,
-    schedule="onecycle",
-    positions=32,
-    steps=400,
-)
-_EDITIONS = {"quick": replace(_SLIM, steps=200), "embedded": _SLIM, "paper": Settings()}
-
-
-def edition_settings(name: str) -> Settings:
-    """The settings of an edition (see :mod:`dfr_core.editions`).
-
-    Raises:
-        DFRError: there is none of that name.
-    """
-    if name not in _EDITIONS:
-        raise DFRError(Setting("edition"), f"{name!r} is not one of {', '.join(_EDITIONS)}")
-    return _EDITIONS[name]
+#: The settings of an edition (see :mod:`dfr_core.editions`).
+edition_settings = Settings.of_edition
 
 
 def current_edition_name() -> str:
@@ -289,6 +278,6 @@ def current_edition_name() -> str:
         DFRError: the variable names none.
     """
     name = os.environ.get(EDITION_VARIABLE) or "embedded"
-    if name not in _EDITIONS:
-        raise DFRError(EDITION_VARIABLE, f"{name!r} is not one of {', '.join(_EDITIONS)}")
+    if name not in Settings.EDITIONS:
+        raise DFRError(EDITION_VARIABLE, f"{name!r} is not one of {', '.join(Settings.EDITIONS)}")
     return name

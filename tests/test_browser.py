@@ -268,14 +268,15 @@ def test_what_is_painted_shows_in_the_anomaly_map(lab, keep, page):
 
 
 QUESTIONS = """
+import ipywidgets
 import numpy as np
 from IPython.display import display
 from dfr_core.course import predict, quiz
-from dfr_core.widgets.common import picture
+from dfr_core.plotting import png
 
 predict("1.1", "How many?", "one", "two", "three")
 quiz(1, [(f"Which is {k}?", ("left", "right"), 1, f"because of {k}") for k in range(5)])
-display(picture(np.zeros((8, 8, 3), np.uint8)))
+display(ipywidgets.Image(value=png(np.zeros((8, 8, 3), np.uint8)), format="png"))
 """
 
 

@@ -59,7 +59,7 @@ def test_the_file_is_a_teacher(tool, keras, tmp_path, capsys):
     assert tool.main([str(keras), str(tmp_path / "vgg16.safetensors")]) == 0
     assert "13 convolutions" in capsys.readouterr().out
     teacher = load_teacher(str(tmp_path / "vgg16.safetensors"))
-    assert teacher.name == "vgg16" and teacher.channels == [4] * 13
+    assert teacher.architecture.name == "vgg16" and teacher.architecture.channels() == (4,) * 13
 
 
 def test_mistakes_are_one_line(tool, tmp_path, capsys):

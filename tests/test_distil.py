@@ -26,7 +26,7 @@ from dfr_core.command import main
 from dfr_core.distil import crops, distil, training
 from dfr_core.distil.student import Student, equalise, rescale, spread
 from dfr_core.distil.targets import SHARE
-from dfr_core.distil.teacher import DEPTHS, Teacher, _indices, load_teacher
+from dfr_core.distil.teacher import Teacher, indices, load_teacher
 from dfr_core.distil.training import Plan, rotation_loss
 from dfr_core.errors import DFRError
 
@@ -37,7 +37,7 @@ PLAN = Plan(width=0.03, steps=8, batch_size=4)
 def teacher_state(kind: str, width: int = 8, seed: int = 0) -> dict[str, torch.Tensor]:
     """He weights of a VGG of ``width`` channels everywhere."""
     generator, state, c_in = torch.Generator().manual_seed(seed), {}, 3
-    for index in _indices(kind):
+    for index in indices(kind):
         state[f"features.{index}.weight"] = torch.randn(width, c_in, 3, 3, generator=generator) * (2 / 9 / c_in) ** 0.5
         state[f"features.{index}.bias"] = 0.1 * torch.randn(width, generator=generator)
         c_in = width
@@ -91,7 +91,7 @@ def test_layers_are_paired_at_equal_resolution(kind, pairs):
     teacher = Teacher(kind, {key.removeprefix("features."): value for key, value in teacher_state(kind).items()})
     assert list(teacher.pairs().values()) == pairs
     image = make_images(1, side=32)
-    theirs = {layer: phi.shape[-1] for layer, phi in teacher.maps(image)}
+    theirs = {layer: phi.shape[-1] for layer, phi in teacher.feature_maps(image, tuple(range(1, teacher.last + 1)))}
     ours = {layer: phi.shape[-1] for layer, phi in VGG(architecture("vgg19"), 0.02).feature_maps(image, tuple(range(1, 17)))}
     assert all(ours[mine] == theirs[other] for mine, other in teacher.pairs().items())
 
@@ -102,7 +102,8 @@ def test_a_vgg19_teacher_computes_what_the_backbone_does(tmp_path):
     network.std.copy_(torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
     torch.save({f"features.{k}": v for k, v in network.stack.state_dict().items()}, tmp_path / "t.pth")
     teacher, image = load_teacher(str(tmp_path / "t.pth")), make_images(1)
-    for (_, a), (_, b) in zip(teacher.maps(image), network.feature_maps(image, tuple(range(1, 17))), strict=True):
+    layers = tuple(range(1, 17))
+    for (_, a), (_, b) in zip(teacher.feature_maps(image, layers), network.feature_maps(image, layers), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -285,8 +286,9 @@ def test_every_crop_has_its_turn():
     assert training.WARM_UP < 0.5 and plan.rate(plan.steps - 1) < 1e-6
 
 
-def test_depths_are_those_of_the_paper():
-    assert {name: sum(depths) for name, depths in DEPTHS.items()} == {"vgg19": 16, "vgg16": 13}
+def test_indices_are_those_of_torchvision():
+    assert indices("vgg19") == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+    assert indices("vgg16") == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 
 
 def test_equalise_leaves_dead_channels_alone():

@@ -29,7 +29,7 @@ def stripe(row, red):
 @pytest.fixture
 def striped():
     controls = {"row": common.slider("row", 0, 3, 1, unit="pixels"), "red": common.toggle("red", True)}
-    return common.view(stripe, title="stripes", scale=3, **controls)
+    return common.FunctionView(stripe, title="stripes", scale=3, **controls)
 
 
 def test_a_view_shows_what_its_function_makes(striped):
@@ -60,7 +60,7 @@ def test_a_view_prints_as_the_same_text_everywhere(striped):
     bundle = striped._repr_mimebundle_()
     assert bundle["text/plain"] == "Widget: stripes. Run the notebook to use it."
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert common.box(common.picture(stripe(0, True)[0]), title="one")._repr_mimebundle_()["text/plain"].startswith("Widget: one.")
+    assert common.View([], title="one")._repr_mimebundle_()["text/plain"].startswith("Widget: one.")
 
 
 def test_controls_have_labels_and_units():
@@ -68,7 +68,7 @@ def test_controls_have_labels_and_units():
     assert type(common.slider("row", 0, 9, 3)).__name__ == "IntSlider"
     assert type(common.slider("share", 0, 1, 0.5, step=0.1)).__name__ == "FloatSlider"
     assert common.select("layer", [("one", 1), ("two", 2)], 2).value == 2
-    assert common.stops("FPR", [("0", 0.0), ("0.5 %", 0.005)], 0.005).value == 0.005
+    assert common.select("FPR", [("0", 0.0), ("0.5 %", 0.005)], 0.005).value == 0.005
 
 
 # ---- 01 ------------------------------------------------------------------------------------------------------------------

@@ -98,12 +98,6 @@ def test_the_profile_is_the_mean_of_the_ring_over_the_mean_of_the_middle():
         assert ratio[k] == pytest.approx(maps[:, ring].mean() / maps[:, distance >= SIDE // 4].mean())
 
 
-@given(st.integers(1, 30), st.integers(1, 40))
-def test_reach_counts_the_fields_that_cross_the_border(size, field):
-    inside = sum(i >= 0 and i + field <= size for i in range(size))
-    assert boundary.reach(size, field) == pytest.approx(1 - (inside / size) ** 2)
-
-
 def test_the_padding_toggle_changes_picture_and_text():
     framed = noise(2, SIDE, SIDE)
     framed[:, :8] += 3

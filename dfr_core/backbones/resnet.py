@@ -6,8 +6,6 @@ pooling, layers 2 to 9 are its eight blocks. The mean over the last map is the 5
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import DFRError, Setting
 from .architecture import ARCHITECTURES
-from .weights import imagenet_file, read_state, weights_variable
+from .vgg import digest_of
+from .weights import imagenet_file, read_state
 
 RESNET18 = "resnet18"
 N_LAYERS = 9
@@ -49,17 +48,12 @@ class ResNet18(nn.Module):
         self.network = network.to_empty(device="cpu")
         self.register_buffer("mean", torch.tensor(ARCHITECTURES["vgg19"].mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(ARCHITECTURES["vgg19"].std).view(1, 3, 1, 1), persistent=False)
-        self.network.load_state_dict(self._untrained(seed) if weights == "untrained" else self._trained(self._file(weights)))
+        self.network.load_state_dict(self._untrained(seed) if weights == "untrained" else self._trained(weights))
         self.requires_grad_(False)
         self.eval()
 
-    def _file(self, weights: str) -> Path:
-        if weights != "imagenet":
-            return Path(weights)
-        named = os.environ.get(weights_variable(self))
-        return Path(named) if named else imagenet_file(self)
-
-    def _trained(self, file: Path) -> dict[str, Tensor]:
+    def _trained(self, weights: str) -> dict[str, Tensor]:
+        file = imagenet_file(self) if weights == "imagenet" else Path(weights)
         state = {name: tensor for name, tensor in read_state(file, self.title).items() if name not in _UNUSED}
         own = self.network.state_dict()
         wrong = [name for name in own if not isinstance(state.get(name), Tensor) or state[name].shape != own[name].shape]
@@ -99,8 +93,4 @@ class ResNet18(nn.Module):
 
     def fingerprint(self, last: int | None = None) -> str:
         """SHA-256 (16 hex digits) of the normalisation and of all parameters and buffers, whatever layer is the last one read."""
-        digest = hashlib.sha256()
-        for name, tensor in [("mean", self.mean), ("std", self.std), *sorted(self.network.state_dict().items())]:
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest_of([("mean", self.mean), ("std", self.std), *sorted(self.network.state_dict().items())])

@@ -8,7 +8,7 @@ Shapes: images uint8 [N, 3, H, W] -> phi_l float32 [N, c_l, h_l, w_l].
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -89,8 +89,13 @@ class VGG(nn.Module):
         ends = [k for k, module in enumerate(self.stack, start=1) if isinstance(module, nn.ReLU)]
         used = self.stack[: ends[(last or self.last) - 1]]
         tensors = sorted([*used.named_parameters(), *used.named_buffers()], key=lambda pair: pair[0])
-        digest = hashlib.sha256()
-        for name, tensor in [("mean", self.mean), ("std", self.std), *tensors]:
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest_of([("mean", self.mean), ("std", self.std), *tensors])
+
+
+def digest_of(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 (16 hex digits) of named tensors in this order: names and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

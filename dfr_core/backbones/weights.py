@@ -87,11 +87,7 @@ def _fill_imagenet(network: VGG, seed: int) -> None:
             f"ImageNet weights exist for width 1 only, not {network.width}",
             ("set ", Setting("width", 1), " or ", Setting("weights", "distilled")),
         )
-    variable = weights_variable(network.architecture)
-    named = os.environ.get(variable)
-    if named and not Path(named).is_file():
-        raise DFRError(variable, f"{named} is not a file", "correct the variable or unset it")
-    _fill_from_file(network, Path(named) if named else imagenet_file(network.architecture))
+    _fill_from_file(network, imagenet_file(network.architecture))
 
 
 def distilled_file(network: Architecture) -> Path:
@@ -172,7 +168,12 @@ def _imagenet_url(network: Titled) -> str:
 
 
 def imagenet_file(network: Titled) -> Path:
-    """The ImageNet weights in the torch hub cache, downloaded if need be, their checksum verified."""
+    """The file that :func:`weights_variable` names; else that in the torch hub cache, downloaded if need be, its checksum verified."""
+    variable = weights_variable(network)
+    if named := os.environ.get(variable):
+        if not Path(named).is_file():
+            raise DFRError(variable, f"{named} is not a file", "correct the variable or unset it")
+        return Path(named)
     file = imagenet_cache(network)
     checksum = file.stem.rsplit("-", 1)[-1]
     if not file.exists():

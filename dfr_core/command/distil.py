@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import DFRError, Setting
+from .options import check_folder, check_target, quiet_argument
 
 WORDS = "make a slim network that has learnt, from a trained one and photographs"
 EPILOG = """\
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", metavar="FILE", help="begin with the student of another run's checkpoint (state-*.safetensors)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of every random choice (default 0)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    quiet_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -64,10 +65,8 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot work, before anything long begins."""
     if Path(args.out).suffix != ".safetensors":
         raise DFRError(Setting("out"), f"{args.out} must end in .safetensors")
-    if Path(args.out).is_dir():
-        raise DFRError(Setting("out"), f"{args.out} is a folder", "name a file")
-    if Path(args.cache).exists() and not Path(args.cache).is_dir():
-        raise DFRError(Setting("cache"), f"{args.cache} is a file", "name a folder")
+    check_target("out", Path(args.out))
+    check_folder("cache", Path(args.cache))
     if not 0 < args.width <= 1:
         raise DFRError(Setting("width"), f"{args.width} is not in (0, 1]", "1 is the full VGG19")
     if not 0 < args.learning_rate < float("inf"):

@@ -17,29 +17,3 @@ from .images import load_images, read_image
 from .masks import read_mask
 from .photographs import is_photographs, load_photographs
 from .statistics import Statistics, statistics, survey
-
-__all__ = [
-    "CATEGORIES",
-    "EXTENSIONS",
-    "GOOD",
-    "OBJECTS",
-    "TEXTURES",
-    "UNKNOWN",
-    "Category",
-    "Sample",
-    "Statistics",
-    "all_categories",
-    "as_images",
-    "as_labelled",
-    "available",
-    "fingerprint",
-    "is_category",
-    "is_photographs",
-    "load_category",
-    "load_images",
-    "load_photographs",
-    "read_image",
-    "read_mask",
-    "statistics",
-    "survey",
-]

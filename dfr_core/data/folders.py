@@ -23,7 +23,7 @@ from ..errors import DFRError, Setting
 from ..paper_numbers import CATEGORIES
 from .category import GOOD, Category, Sample
 from .decode import EXTENSIONS, PathLike
-from .listing import HIDDEN, NORMAL, TRUTH, entries, list_images, named, some_images
+from .listing import HIDDEN, NORMAL, TRUTH, entries, list_images, named, only_named, some_images
 from .notes import Note, tell
 from .pairs import pair
 
@@ -36,19 +36,13 @@ def normal_folder(category: Path) -> Path | None:
     Raises:
         DFRError: there are two of them.
     """
-    train = _only(named(category, ("train",)))
-    return train and _only(named(train, NORMAL))
+    train = only_named(category, ("train",))
+    return train and only_named(train, NORMAL)
 
 
 def is_category(folder: PathLike) -> bool:
     """Whether the folder holds one category in MVTec AD's layout."""
     return any(named(train, NORMAL) for train in named(Path(folder), ("train",)))
-
-
-def _only(found: list[Path]) -> Path | None:
-    if len(found) > 1:
-        raise DFRError(found[1], f"is there beside {found[0].name}, and both names mean the same", "put their files into one folder")
-    return found[0] if found else None
 
 
 def available(root: PathLike) -> tuple[str, ...]:
@@ -119,10 +113,10 @@ def find_files(root: PathLike, name: str | None = None) -> Category:
     good = normal_folder(folder) or folder / "train" / GOOD
     what = "normal images to train with"
     train = some_images(good, list_images(good, what), what)
-    truth = _only(named(folder, TRUTH))
+    truth = only_named(folder, TRUTH)
     passed = [*train.unused_masks()]
     passed += [Note(path, f"not read: only {good.name} is trained on") for path in entries(good.parent, what) if path != good]
-    tests = _only(named(folder, ("test",))) or folder / "test"
+    tests = only_named(folder, ("test",)) or folder / "test"
     known = {good.parent, tests, truth}
     others = [path for path in entries(folder, "the category") if path not in known]
     passed += [Note(path, "not read: neither train, test nor ground_truth") for path in others]

@@ -173,14 +173,21 @@ def some_images(folder: Path, listing: Listing, what: str) -> Listing:
     raise DFRError(folder, f"no images here ({what}){only}", f"put {KINDS} files in it")
 
 
-def image_files(folder: Path) -> tuple[Path, ...]:
-    """The image files of a folder of masks."""
-    return list_images(folder, "masks", masks=True).images
-
-
 def named(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The folders in a folder that have one of these names, in any case, the names' order first."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if path.is_dir() and path.name.lower() in names]
     return sorted(found, key=lambda path: (names.index(path.name.lower()), path.name))
+
+
+def only_named(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The one of :func:`named` that there is, if any.
+
+    Raises:
+        DFRError: there are several.
+    """
+    found = named(folder, names)
+    if len(found) > 1:
+        raise DFRError(found[1], f"is there beside {found[0].name}, and both names mean the same", "put their files into one folder")
+    return found[0] if found else None

@@ -28,7 +28,7 @@ from ..errors import DFRError
 from ..settings import Size, checked_size, sides
 from .decode import PathLike, decode
 from .images import deep_values, has_transparency, to_rgba
-from .listing import image_files
+from .listing import list_images
 from .notes import Note, tell
 
 #: As many levels may be labels, whatever their pattern.
@@ -96,7 +96,7 @@ def look_at_mask(path: PathLike) -> Mask:
 
 def mask_files(mask: Path) -> tuple[Path, ...]:
     """The file, or the files of the folder, that a sample's mask is made of."""
-    return image_files(mask) if mask.is_dir() else (mask,)
+    return list_images(mask, "masks", masks=True).images if mask.is_dir() else (mask,)
 
 
 def _union(folder: Path, paths: tuple[Path, ...]) -> Mask:

@@ -18,7 +18,7 @@ from ..errors import DFRError
 from .category import DEFECT, GOOD, UNKNOWN, Category, Sample
 from .decode import EXTENSIONS, PathLike
 from .folders import is_category
-from .listing import MASK_ENDING, NORMAL, TRUTH, Listing, entries, list_images, named, some_images
+from .listing import MASK_ENDING, NORMAL, TRUTH, Listing, entries, list_images, named, only_named, some_images
 from .notes import Note, tell
 from .pairs import pair
 
@@ -58,9 +58,9 @@ def load_photographs(folder: PathLike, test: PathLike | None = None, masks: Path
 def find_photographs(folder: Path, test: Path | None = None, masks: Path | None = None) -> Category:
     """As :func:`load_photographs`, and nothing is told."""
     there = entries(folder, "photographs")
-    test = test or _one(folder, ("test",))
-    masks = masks or _one(folder, TRUTH)
-    normal = _one(folder, NORMAL)
+    test = test or only_named(folder, ("test",))
+    masks = masks or only_named(folder, TRUTH)
+    normal = only_named(folder, NORMAL)
     skipped = [path.resolve() for path in (test, masks) if path]
     if normal is None:
         if is_category(folder) and not any(path.suffix.lower() in EXTENSIONS for path in there):
@@ -78,13 +78,6 @@ def find_photographs(folder: Path, test: Path | None = None, masks: Path | None 
         return Category(name=folder.resolve().name, train=train.images, test=(), passed=tuple(passed))
     samples, unused = _samples(test, masks)
     return Category(name=folder.resolve().name, train=train.images, test=samples, passed=(*passed, *unused))
-
-
-def _one(folder: Path, names: tuple[str, ...]) -> Path | None:
-    found = named(folder, names)
-    if len(found) > 1:
-        raise DFRError(found[1], f"is there beside {found[0].name}, and both names mean the same", "put their files into one folder")
-    return found[0] if found else None
 
 
 def _samples(test: Path, masks: Path | None) -> tuple[tuple[Sample, ...], tuple[Note, ...]]:

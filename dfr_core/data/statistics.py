@@ -50,12 +50,8 @@ class Survey:
     notes: tuple[Note, ...]
 
 
-def count_regions(path: PathLike) -> int:
-    """Number of 8-connected regions of a mask at its own size (as PRO counts them, IV-A5)."""
-    return int(ndimage.label(look_at_mask(path).marked, EIGHT_CONNECTED)[1])
-
-
 def _count(sample: Sample) -> tuple[int, int, tuple[float, ...], list[Note]]:
+    """Of a sample's mask: 8-connected regions (as PRO counts them, IV-A5), marked pixels, levels, and what there is to say about it."""
     mask = look_at_mask(sample.mask)
     regions = int(ndimage.label(mask.marked, EIGHT_CONNECTED)[1])
     return regions, int(mask.marked.sum()), mask.levels, [Note(sample.mask, why) for why in mask.notes]

@@ -14,7 +14,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,16 @@ from . import crops
 from .student import equalise
 from .targets import Source, Targets
 from .teacher import load_teacher
-from .training import Plan, held_out, train
+from .training import Plan, held_out, run_of, train
 
 EQUALISED_ON = 256  # crops that decide each channel's scale
 _CURVE_POINTS = 200
 
 Progress = Callable[[str, int, int, float], None]
+
+
+def _untold(phase: str, done: int, total: int, loss: float) -> None:
+    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def distil(
     n_held_out: int = 100,
     side: int = 192,
     start: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = _untold,
 ) -> Result:
     """Train a slim VGG19 to imitate a teacher.
 
@@ -82,14 +87,14 @@ def distil(
     if start is not None:
         plan = replace(plan, start=_fingerprint(Path(start)))
     training, measuring = crops.split(crops.photographs(images), n_held_out, plan.seed)
-    named = f"{network.name} {network.fingerprint()}"
+    named = f"{network.architecture.name} {network.fingerprint()}"
     source = Source(named, crops.fingerprint([*training, *measuring]), n_crops, len(measuring), side, plan.seed)
     targets = Targets(source, cache, network, training, measuring)
     for done in targets.make():
-        if progress:
-            progress("teacher", done, n_crops + len(measuring), float("nan"))
+        progress("teacher", done, n_crops + len(measuring), float("nan"))
     started = time.monotonic()
-    student, curve = train(plan, targets, _state_file(Path(cache), plan, source), _told(progress, plan.steps), start and Path(start))
+    state = Path(cache) / f"state-{hashlib.sha256(run_of(plan, source).encode()).hexdigest()[:12]}.safetensors"
+    student, curve = train(plan, targets, state, partial(progress, "student"), start and Path(start))
     unexplained, turned = held_out(student, targets)
     plain = student.fold()
     dead = equalise(plain, (targets.batch([k])[0] for k in range(min(EQUALISED_ON, n_crops))))
@@ -131,20 +136,10 @@ def save(result: Result, out: str | Path) -> str:
 _OF_THE_RUN = ("seconds of the last run", "curve", "threads", "torch")
 
 
-def _state_file(cache: Path, plan: Plan, source: Source) -> Path:
-    """A checkpoint's name says of which run it is, so that runs can share a folder."""
-    run = json.dumps([plan.identity(), asdict(source)], sort_keys=True)
-    return cache / f"state-{hashlib.sha256(run.encode()).hexdigest()[:12]}.safetensors"
-
-
 def _fingerprint(path: Path) -> str:
     if not path.is_file():
         raise DFRError(Setting("start"), f"{path} is not a file", "name a checkpoint (state-....safetensors) of an earlier run")
     return sha256(path)[:16]
-
-
-def _told(progress: Progress | None, steps: int) -> Callable[[int, float], None] | None:
-    return (lambda done, loss: progress("student", done, steps, loss)) if progress else None
 
 
 def _summary(curve: np.ndarray) -> dict[str, Any]:

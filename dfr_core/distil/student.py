@@ -116,7 +116,7 @@ def spread(network: VGG, batches: Iterator[Tensor]) -> list[Tensor]:
         batches: uint8 images [N, 3, H, W], a few at a time.
     """
     generator, sums, n = Generator(), {}, {}
-    layers = tuple(range(1, sum(isinstance(m, nn.Conv2d) for m in network.stack) + 1))
+    layers = tuple(range(1, network.last + 1))
     for images in batches:
         for layer, phi in network.feature_maps(images, layers):
             rows = generator.aggregate(phi, tuple(images.shape[-2:])).data.flatten(0, 2).double()

@@ -122,8 +122,8 @@ class Targets:
 
     def _aggregated(self, picture: Tensor) -> dict[int, Tensor]:
         """The teacher's maps of one picture after Eq. 2: [h', w', c_l] each."""
-        side = self.source.side
-        return {layer: self.generator.aggregate(phi, (side, side)).data[0] for layer, phi in self.teacher.maps(picture[None])}
+        size, layers = (self.source.side, self.source.side), tuple(range(1, self.teacher.last + 1))
+        return {layer: self.generator.aggregate(phi, size).data[0] for layer, phi in self.teacher.feature_maps(picture[None], layers)}
 
     def _about(self) -> dict[str, str]:
         return {"source": json.dumps(asdict(self.source), sort_keys=True)}
@@ -138,7 +138,7 @@ class Targets:
         if not file.exists():
             save_tensors(file, self._estimate(), self._about())
         tensors, _ = load_tensors(file)
-        layers = range(1, len(self.teacher.channels) + 1)
+        layers = range(1, self.teacher.last + 1)
         self._components = {layer: (tensors[f"{layer}.mean"], tensors[f"{layer}.basis"]) for layer in layers}
         maps = self._aggregated(self._picture(0, False))
         self._shapes = {layer: (*maps[layer].shape[:2], len(self._components[layer][1])) for layer in layers}

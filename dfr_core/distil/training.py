@@ -23,7 +23,7 @@ from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from .muon import Muon
 from .student import Student, thinned
-from .targets import Targets
+from .targets import Source, Targets
 
 CHECKPOINT_SECONDS = 60.0
 SETTLING = 64  # batches from which the normalisations take their statistics in the end
@@ -73,6 +73,11 @@ class Plan:
         """Which of ``n`` crops make up the batch of a step: all in random order, then all in another."""
         places = range(step * self.batch_size, (step + 1) * self.batch_size)
         return [int(_order(self.seed, place // n, n)[place % n]) for place in places]
+
+
+def run_of(plan: Plan, source: Source) -> str:
+    """Which run a state is of: the name of its file is made of it, so that runs can share a folder."""
+    return json.dumps([plan.identity(), asdict(source)], sort_keys=True)
 
 
 def _order(seed: int, epoch: int, n: int) -> np.ndarray:
@@ -131,14 +136,14 @@ def train(
     plan: Plan,
     targets: Targets,
     checkpoint: Path | None = None,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Callable[[int, int, float], None] = lambda done, total, loss: None,
     start: Path | None = None,
 ) -> tuple[Student, np.ndarray]:
     """Train a student on targets that have been made.
 
     Args:
         checkpoint: a file to keep the state in; a run killed at any moment goes on from it.
-        progress: called after each step with the number of steps done and the loss.
+        progress: called after each step with the number of steps done, that of all, and the loss.
         start: the checkpoint of another run, whose student to begin with (its fingerprint is ``plan.start``).
 
     Returns:
@@ -153,7 +158,7 @@ def train(
         _begin_with(start, student)
     optimisers = _optimisers(student, plan)
     curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
-    state = _State(checkpoint, json.dumps([plan.identity(), asdict(targets.source)], sort_keys=True))
+    state = _State(checkpoint, run_of(plan, targets.source))
     done = state.restore(student, optimisers, curve)
     student.train()
     for step, (images, maps) in enumerate(_batches(plan, targets, done), start=done):
@@ -167,8 +172,7 @@ def train(
         curve[step] = losses.detach().numpy()
         if not np.isfinite(curve[step]).all():
             raise DFRError("", f"distilling diverged at step {step} (the loss is not finite)", "lower --learning-rate")
-        if progress:
-            progress(step + 1, float(curve[step, 0].mean()))
+        progress(step + 1, plan.steps, float(curve[step, 0].mean()))
         if state.due() or step + 1 == plan.steps:
             state.save(step + 1, student, optimisers, curve)
     n = targets.source.n_training
@@ -181,7 +185,7 @@ def _begin_with(start: Path, student: Student) -> None:
     """The weights of another run's checkpoint, not its optimisers."""
     tensors, _ = load_tensors(start)
     try:
-        student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
+        student.load_state_dict(_below("student", tensors))
     except RuntimeError as error:
         raise DFRError(
             Setting("start"),
@@ -250,15 +254,20 @@ class _State:
         if run != self.run:
             raise DFRError(self.path, "is the state of another run", "delete it to start afresh")
         try:
-            student.load_state_dict({k.removeprefix("student."): v for k, v in tensors.items() if k.startswith("student.")})
+            student.load_state_dict(_below("student", tensors))
             for place, parameter, state in _states(optimisers):
-                found = {k.removeprefix(f"{place}."): v for k, v in tensors.items() if k.startswith(f"{place}.")}
+                found = _below(place, tensors)
                 # The fused optimiser walks through memory, so its averages must lie there in the parameter's order.
                 state[parameter] = {k: torch.empty_like(parameter).copy_(v) if v.shape == parameter.shape else v for k, v in found.items()}
             curve[:step] = tensors["curve"].numpy()
         except (KeyError, ValueError, RuntimeError) as error:
             raise DFRError(self.path, f"a damaged checkpoint ({str(error).splitlines()[0]})", "delete it to start afresh") from error
         return step
+
+
+def _below(place: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a place, without it."""
+    return {name.removeprefix(f"{place}."): tensor for name, tensor in tensors.items() if name.startswith(f"{place}.")}
 
 
 def _states(optimisers: Optimisers) -> Iterator[tuple[str, Tensor, dict[Tensor, dict[str, Tensor]]]]:

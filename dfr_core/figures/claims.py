@@ -7,35 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..lab.trial import OWN
-from .judgements import (
-    FLAT,
-    SATISFACTORY,
-    SMALL,
-    Outcome,
-    each,
-    faster,
-    gains,
-    grows,
-    healed,
-    hundred,
-    latent,
-    objects_need_more,
-    satisfactory,
-    saturates,
-    unseen,
-    wood,
-    zero_border,
-)  # fmt: skip
+from ..records import Records
+from . import judgements as judge
+from . import rivals
 from .measured import METRICS, Missing, evidence, not_comparable, stamp
-from .rivals import everywhere, outperforms, scales, several_networks, shallow, transferred
 from .table import Table
 from .verdicts import FAILS, HOLDS, UNKNOWN
-
-if TYPE_CHECKING:
-    from ..records import Records
 
 
 @dataclass(frozen=True)
@@ -52,7 +31,7 @@ class Claim:
     sentence: str
     source: str
     printed: str
-    measure: Callable[[Records], Outcome]
+    measure: Callable[[Records], judge.Outcome]
 
 
 _O, _Z, _R = OWN, "zeros", "reflect"
@@ -60,61 +39,62 @@ _BOTH = tuple(METRICS)
 
 #: In the paper's order.
 CLAIMS: tuple[Claim, ...] = (
-    Claim("VGG19's receptive field grows from 3 to 252 pixels over its 16 layers.", "III-A, Table I", "3 to 252", grows),
-    Claim("The CAE compresses the features into a space of low dimension (here: less than half of c_o).", "III-C", "none", latent),
+    Claim("VGG19's receptive field grows from 3 to 252 pixels over its 16 layers.", "III-A, Table I", "3 to 252", judge.grows),
+    Claim("The CAE compresses the features into a space of low dimension (here: less than half of c_o).", "III-C", "none", judge.latent),
     Claim("The threshold for an FPR of 0 on the training images leaves other normal images clean, too.", "III-D, implied", "none",
-          unseen("0")),
+          judge.unseen("0")),
     Claim("The threshold for an FPR of 0.005 gives that rate on other normal images, too (within a factor of two).", "III-D, implied",
-          "none", unseen("0.005")),
+          "none", judge.unseen("0.005")),
     Claim("DFR outperforms the reconstruction-based baselines and is on par with ST-m.", "IV-B, Tables II, III",
-          "0.95 to 0.89; 0.91 to 0.91", outperforms),
-    Claim("DFR is above AE-ssim, AnoGAN and CNN-FD in every category, by PRO-AUC.", "IV-B, Table III", "15 of 15", everywhere),
+          "0.95 to 0.89; 0.91 to 0.91", rivals.outperforms),
+    Claim("DFR is above AE-ssim, AnoGAN and CNN-FD in every category, by PRO-AUC.", "IV-B, Table III", "15 of 15", rivals.everywhere),
     Claim("Methods on transferred features (DFR, ST-m, ST-p65) beat those that learn from scratch, on average.", "IV-B",
-          "PRO-AUC 0.86 to 0.91 against 0.45 and 0.69", transferred),
+          "PRO-AUC 0.86 to 0.91 against 0.45 and 0.69", rivals.transferred),
     Claim("CNN-FD has the transferred features, but a shallow model: it falls behind DFR and ST.", "IV-B",
-          "PRO-AUC 0.52 against 0.86 to 0.91", shallow),
-    Claim("Several scales are better than one for ST, too: ST-m is above ST-p65 on average.", "IV-B, Table III", "0.86 to 0.91", scales),
-    Claim("ST passes an image through several networks; DFR through one, and is faster.", "IV-B", "none", several_networks),
+          "PRO-AUC 0.52 against 0.86 to 0.91", rivals.shallow),
+    Claim("Several scales are better than one for ST, too: ST-m is above ST-p65 on average.", "IV-B, Table III", "0.86 to 0.91",
+          rivals.scales),
+    Claim("ST passes an image through several networks; DFR through one, and is faster.", "IV-B", "none", rivals.several_networks),
     Claim("All 16 scales are better on average than the first 12, by ROC-AUC.", "IV-B, Table II", "0.94 to 0.95",
-          gains(("1:12", _O), ("1:16", _O), ["roc_auc"], ["all"])),
+          judge.gains(("1:12", _O), ("1:16", _O), ["roc_auc"], ["all"])),
     Claim("All 16 scales are better on average than the first 12, by PRO-AUC.", "IV-B, Table III", "0.90 to 0.91",
-          gains(("1:12", _O), ("1:16", _O), ["pro_auc"], ["all"])),
+          judge.gains(("1:12", _O), ("1:16", _O), ["pro_auc"], ["all"])),
     Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by ROC-AUC.", "IV-C1, Fig. 5", "in the figure",
-          gains(("1:2", _O), ("1:16", _O), ["roc_auc"], ["objects"])),
+          judge.gains(("1:2", _O), ("1:16", _O), ["roc_auc"], ["objects"])),
     Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by PRO-AUC.", "IV-C1, Fig. 6", "in the figure",
-          gains(("1:2", _O), ("1:16", _O), ["pro_auc"], ["objects"])),
+          judge.gains(("1:2", _O), ("1:16", _O), ["pro_auc"], ["objects"])),
     Claim("Every object category benefits, by ROC-AUC.", "IV-C1, Fig. 5", "10 of 10",
-          each("roc_auc", "objects", ("1:2", _O), ("1:16", _O))),
+          judge.each("roc_auc", "objects", ("1:2", _O), ("1:16", _O))),
     Claim("Every object category benefits, by PRO-AUC.", "IV-C1, Fig. 6", "10 of 10",
-          each("pro_auc", "objects", ("1:2", _O), ("1:16", _O))),
+          judge.each("pro_auc", "objects", ("1:2", _O), ("1:16", _O))),
     Claim("Textures benefit on average, too, by both metrics.", "IV-C1, Figs. 7, 8", "in the figures",
-          gains(("1:2", _O), ("1:16", _O), _BOTH, ["textures"])),
-    Claim("On wood ROC-AUC rises with more scales while PRO-AUC falls.", "IV-C1, Figs. 7, 8", "in the figures", wood),
-    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {FLAT} more after it), by ROC-AUC.", "IV-C1, Fig. 7", "in the figure",
-          saturates("roc_auc")),
-    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {FLAT} more after it), by PRO-AUC.", "IV-C1, Fig. 8", "in the figure",
-          saturates("pro_auc")),
+          judge.gains(("1:2", _O), ("1:16", _O), _BOTH, ["textures"])),
+    Claim("On wood ROC-AUC rises with more scales while PRO-AUC falls.", "IV-C1, Figs. 7, 8", "in the figures", judge.wood),
+    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {judge.FLAT} more after it), by ROC-AUC.", "IV-C1, Fig. 7", "in the figure",
+          judge.saturates("roc_auc")),
+    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {judge.FLAT} more after it), by PRO-AUC.", "IV-C1, Fig. 8", "in the figure",
+          judge.saturates("pro_auc")),
     Claim("Textures need fewer and smaller scales than objects: they gain less beyond {1:8}.", "IV-C1", "in the figures",
-          objects_need_more),
-    Claim(f"Small scales add a little to {{12}} (more than 0, less than {SMALL}), by ROC-AUC.", "IV-C1, Table IV", "+0.023, +0.017",
-          gains(("12", _O), ("1:12", _O), ["roc_auc"], ["textures", "objects"], SMALL)),
-    Claim(f"Small scales add a little to {{12}} (more than 0, less than {SMALL}), by PRO-AUC.", "IV-C1, Table IV", "+0.032, +0.030",
-          gains(("12", _O), ("1:12", _O), ["pro_auc"], ["textures", "objects"], SMALL)),
-    Claim(f"f{{12}} alone is satisfactory (ROC-AUC above {SATISFACTORY}).", "IV-C1, Table IV", "0.922, 0.916", satisfactory),
-    Claim("With zero padding, scores near the border of textures are too high.", "IV-C2, Fig. 9", "in the figure", zero_border),
-    Claim("Reflection padding relieves the boundary effects.", "IV-C2, Fig. 9", "in the figure", healed),
+          judge.objects_need_more),
+    Claim(f"Small scales add a little to {{12}} (more than 0, less than {judge.SMALL}), by ROC-AUC.", "IV-C1, Table IV", "+0.023, +0.017",
+          judge.gains(("12", _O), ("1:12", _O), ["roc_auc"], ["textures", "objects"], judge.SMALL)),
+    Claim(f"Small scales add a little to {{12}} (more than 0, less than {judge.SMALL}), by PRO-AUC.", "IV-C1, Table IV", "+0.032, +0.030",
+          judge.gains(("12", _O), ("1:12", _O), ["pro_auc"], ["textures", "objects"], judge.SMALL)),
+    Claim(f"f{{12}} alone is satisfactory (ROC-AUC above {judge.SATISFACTORY}).", "IV-C1, Table IV", "0.922, 0.916", judge.satisfactory),
+    Claim("With zero padding, scores near the border of textures are too high.", "IV-C2, Fig. 9", "in the figure", judge.zero_border),
+    Claim("Reflection padding relieves the boundary effects.", "IV-C2, Fig. 9", "in the figure", judge.healed),
     Claim("Reflection padding improves textures by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.010",
-          gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["textures"])),
+          judge.gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["textures"])),
     Claim("Reflection padding improves textures by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.011",
-          gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["textures"])),
+          judge.gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["textures"])),
     Claim("Reflection padding improves objects by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.008",
-          gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["objects"])),
+          judge.gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["objects"])),
     Claim("Reflection padding improves objects by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.001",
-          gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["objects"])),
-    Claim("Fewer scales are faster.", "IV-C3, Table VI", "159 to 100 fps", faster),
-    Claim(f"Fewer scales cost little ({{1:12}} gains between 0 and {SMALL} over {{12}}).", "IV-C3, Table VI", "+0.020, +0.031",
-          gains(("12", _R), ("1:12", _R), _BOTH, ["all"], SMALL)),
-    Claim("About 100 frames a second or more with 12 scales.", "IV-C3, Table VI", "100 fps", hundred),
+          judge.gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["objects"])),
+    Claim("Fewer scales are faster.", "IV-C3, Table VI", "159 to 100 fps", judge.faster),
+    Claim(f"Fewer scales cost little ({{1:12}} gains between 0 and {judge.SMALL} over {{12}}).", "IV-C3, Table VI", "+0.020, +0.031",
+          judge.gains(("12", _R), ("1:12", _R), _BOTH, ["all"], judge.SMALL)),
+    Claim("About 100 frames a second or more with 12 scales.", "IV-C3, Table VI", "100 fps", judge.hundred),
 )  # fmt: skip
 
 RULE = (
@@ -125,7 +105,7 @@ RULE = (
 )
 
 
-def outcomes(records: Records) -> list[tuple[Claim, Outcome]]:
+def outcomes(records: Records) -> list[tuple[Claim, judge.Outcome]]:
     """Every claim with what the records say about it.
 
     Raises:
@@ -136,7 +116,7 @@ def outcomes(records: Records) -> list[tuple[Claim, Outcome]]:
         try:
             found.append((claim, claim.measure(records)))
         except Missing as missing:
-            found.append((claim, Outcome(f"not measured: needs {missing}", UNKNOWN)))
+            found.append((claim, judge.Outcome(f"not measured: needs {missing}", UNKNOWN)))
     if not any(outcome.used for _, outcome in found):
         raise Missing("records of any experiment")
     return found

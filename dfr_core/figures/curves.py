@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,13 +10,14 @@ from matplotlib.figure import Figure
 from ..lab.trial import OWN
 from ..paper_numbers import BASELINES, CATEGORIES, GROWING, REFINING, TABLE_I
 from ..plotting import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, RED, SKY
+from ..records import Record, Records
 from .drawing import Drawing, title
 from .measured import (
     GROUPS,
     METRICS,
     RIVAL,
-    Cube,
     Missing,
+    complete,
     cube,
     evidence,
     incomplete,
@@ -28,9 +28,6 @@ from .measured import (
     timings,
     training,
 )
-
-if TYPE_CHECKING:
-    from ..records import Record, Records
 
 #: A colour, a marker and a dash for each of up to ten lines: told apart without colour, too.
 _LINES = (
@@ -100,13 +97,8 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
 
 def _limits(records: Records, metric: str) -> tuple[float, float]:
     """One scale for the objects' and the textures' figure of a metric, so that they can be compared."""
-    lowest = 1.0
-    for group in ("objects", "textures"):
-        try:
-            found: Cube = cube(records, metric, _SETTINGS, GROUPS[group])
-        except Missing:
-            continue
-        lowest = min(lowest, float(found.values.min()))
+    cubes = (complete(records, metric, _SETTINGS, GROUPS[group]) for group in ("objects", "textures"))
+    lowest = min(float(found.values.min()) for found in cubes if found)
     return max(0.0, np.floor(lowest * 20) / 20), 1.005
 
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..files import replacing, write_text
-from ..plotting import INK, MUTED
+from ..plotting import INK, MUTED, encoded
 from .table import csv_text
 
 _STYLE: dict[str, Any] = {
@@ -87,10 +87,9 @@ def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
     line = _wrapped(line, figure.get_figwidth(), _STAMP_SIZE)
     figure.text(0.5, 0.07 / height, line, ha="center", va="bottom", fontsize=_STAMP_SIZE, color=MUTED)
     paths = [folder / f"{name}.{suffix}" for suffix in ("png", "svg", "csv")]
-    with replacing(paths[0]) as temporary:
-        temporary.write_bytes(_png(figure))
-    with replacing(paths[1]) as temporary:
-        temporary.write_bytes(_svg(figure))
+    for path, content in ((paths[0], _png(figure)), (paths[1], _svg(figure))):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     write_text(paths[2], csv_text([*drawing.header, "stamp"], [[*row, drawing.stamp] for row in drawing.rows]))
     return paths
 
@@ -98,14 +97,14 @@ def save(drawing: Drawing, folder: Path, name: str) -> list[Path]:
 def _png(figure: Figure) -> bytes:
     """As sharp as the limit of the file's size allows: all colours, then 256 of the figure's own, then fewer dots."""
     for dpi in (_PNG_DPI, _FAIR_DPI):
-        found = _encoded(_pixels(figure, dpi), dpi)
+        found = encoded(_pixels(figure, dpi), "PNG", optimize=True, dpi=(dpi, dpi))
         if len(found) <= _LIMIT:
             return found
     dpi = _PNG_DPI
     while True:
         # Maximum coverage keeps rare colours (a red stain on brown leather); median cut would drop them.
         few = _pixels(figure, dpi).quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
-        found = _encoded(few, dpi)
+        found = encoded(few, "PNG", optimize=True, dpi=(dpi, dpi))
         if len(found) <= _LIMIT or dpi <= _LEAST_DPI:
             return found
         # A file grows with the dots, that is with the square of the resolution.
@@ -116,12 +115,6 @@ def _pixels(figure: Figure, dpi: int) -> Image.Image:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return Image.open(buffer).convert("RGB")
-
-
-def _encoded(picture: Image.Image, dpi: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True, dpi=(dpi, dpi))
-    return buffer.getvalue()
 
 
 def _svg(figure: Figure) -> bytes:
@@ -136,11 +129,8 @@ def _smaller(match: re.Match[bytes]) -> bytes:
     picture = Image.open(io.BytesIO(original))
     if "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255):
         return match[0]  # see-through edges would become a black or white frame
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=82)
-    if len(buffer.getvalue()) >= len(original):
-        return match[0]
-    return b"data:image/jpeg;base64," + base64.b64encode(buffer.getvalue())
+    smaller = encoded(picture.convert("RGB"), "JPEG", quality=82)
+    return b"data:image/jpeg;base64," + base64.b64encode(smaller) if len(smaller) < len(original) else match[0]
 
 
 def title(figure: Figure, text: str, subtitle: str = "", left: float = 0.1) -> None:

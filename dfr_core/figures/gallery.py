@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import DFRError, Setting
 from ..files import write_text
+from ..lab.trial import Protocol
+from ..records import Records
 from .items import ITEMS, Item
 from .measured import Evidence, Missing, not_comparable
-
-if TYPE_CHECKING:
-    from ..lab.trial import Protocol
-    from ..records import Records
 
 log = logging.getLogger("dfr")
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import paper_numbers as paper
-from ..lab.trial import OWN
-from .measured import GROUPS, METRICS, Missing, cube, first, nice, timings, training
+from ..lab.trial import OWN, Setting
+from ..records import Record, Records
+from .measured import GROUPS, METRICS, Missing, cube, nice, only, timings, training
 from .verdicts import FAILS, FASTER, HOLDS, UNKNOWN, above, below, every, interval, timed
-
-if TYPE_CHECKING:
-    from ..lab.trial import Setting
-    from ..records import Record, Records
 
 #: The paper's words "a small margin" and "small degradations" as a number: its own are 0.017 to 0.032.
 SMALL = 0.05
@@ -73,10 +69,10 @@ def _partly(present: Sequence[str], wanted: Sequence[str]) -> str:
     return "" if len(present) == len(wanted) else f" (of the {len(wanted)} there are {len(present)})"
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], form: str = "+.3f") -> str:
     """The mean of one number a seed, with its 95 % interval where there are several."""
     mean, low, high = interval(values)
-    return f"{mean:+.3f} (one seed)" if len(values) < 2 else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{mean:{form}} " + ("(one seed)" if len(values) < 2 else f"[{low:{form}}, {high:{form}}]")
 
 
 def gains(before: Setting, after: Setting, metrics: Sequence[str], groups: Sequence[str], most: float | None = None):
@@ -153,13 +149,8 @@ def satisfactory(records: Records) -> Outcome:
     """Layer 12 alone is satisfactory (IV-C1, Table IV)."""
     found = cube(records, "roc_auc", [("12", OWN)], paper.CATEGORIES)
     means = found.values[:, :, 0].mean(1)
-    text = f"mean ROC-AUC {_plain(means)}{_partly(found.categories, paper.CATEGORIES)}"
+    text = f"mean ROC-AUC {spread(means, '.3f')}{_partly(found.categories, paper.CATEGORIES)}"
     return Outcome(text, above(means, SATISFACTORY), tuple(training(records, [("12", OWN)])))
-
-
-def _plain(values: np.ndarray) -> str:
-    mean, low, high = interval(values)
-    return f"{mean:.3f} (one seed)" if len(values) < 2 else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _border(records: Records) -> tuple[np.ndarray, np.ndarray, list[Record]]:
@@ -256,9 +247,7 @@ def latent(records: Records) -> Outcome:
 
 def grows(records: Records) -> Outcome:
     """Receptive fields as printed (Table I)."""
-    record = first(records, kind="network")
-    if record is None:
-        raise Missing("a network record")
+    record = only(records, "network")
     sizes = [row["size"] for row in record.about["receptive_fields"]]
     verdict = HOLDS if sizes == list(paper.TABLE_I.values()) else FAILS
     return Outcome(f"{sizes[0]} to {sizes[-1]} pixels, {'all 16 as printed' if verdict == HOLDS else 'not as printed'}", verdict, (record,))

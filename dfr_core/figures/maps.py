@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .. import plotting, scoring
-from ..lab.trial import OWN
+from ..lab.trial import OWN, Setting
 from ..paper_numbers import BASELINES, CATEGORIES, GROWING, TEXTURES
 from ..plotting import BLUE, FAINT, INK, MUTED, ORANGE, RED
+from ..records import Record, Records
 from .drawing import Drawing, Grid, show, title
 from .measured import RIVAL, Missing, evidence, first, incomplete, nice, scale_set, stamp, synthetic
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
-    from ..lab.trial import Setting
-    from ..records import Record, Records
-
-    _Row = tuple[str, tuple[Record, list[Record]]]  # category, its images, its trainings
+_Row = tuple[str, tuple[Record, list[Record]]]  # category, its images, its trainings
 
 #: Rows of Fig. 1 as far as there are records (the paper does not name its own), and which defect.
 _FIG1 = {"carpet": 0, "tile": 1, "wood": 0, "cable": 1, "hazelnut": 0, "metal_nut": 0}
@@ -43,8 +38,7 @@ def fig1(records: Records) -> Drawing:
     grid = _grid(len(rows), 1 + len(GROWING), panel=1.18, left=0.95, top=0.82)
     words = "Each anomaly map (AM) is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth."
     title(grid.figure, "Fig. 1  Anomaly maps with more and larger scales", words)
-    for column, text in enumerate(["input", *(f"AM {scale_set(layers)}" for layers in GROWING)]):
-        _head(grid, column, text)
+    _heads(grid, ["input", *(f"AM {scale_set(layers)}" for layers in GROWING)])
     numbers = _rows_of_maps(grid, rows, _FIG1, "layers")
     return Drawing(grid.figure, ["category", "defect", "layers", *_SUMMARY], numbers, stamp(_used(rows)))
 
@@ -57,19 +51,18 @@ def fig4(records: Records) -> Drawing:
     blocks, high = (3, -(-len(rows) // 3)) if len(rows) > 3 else (1, len(rows))
     panel, gap, side = 0.76, 0.04, 0.9
     block = 5 * panel + 4 * gap + side + 0.1
-    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.82, width=blocks * block + 0.1)
+    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.82, right=blocks * block + 0.04 - side)
     words = "GT: ground truth. AM: anomaly map over the image, scaled to [0, 1]. "
     words += "SM: segmentation at the threshold for an FPR of 0 and of 0.005 on the training images.\n"
     words += "Shown: of one image of each kind of defect, the one of middle score. In brackets: in how many of all defective test images "
     words += "a segmentation at FPR 0 touches the defect."
     title(grid.figure, "Fig. 4  Segmentation of all categories with f{1:12}", words)
-    used, numbers = [], []
+    numbers = []
     for n, (category, (pictures, (record,))) in enumerate(rows):
         place, row = divmod(n, high)
         dx = place * block
         if row == 0:
-            for column, text in enumerate(("input", "GT", "AM", "SM, 0", "SM, 0.005")):
-                _head(grid, column, text, dx)
+            _heads(grid, ("input", "GT", "AM", "SM, 0", "SM, 0.005"), dx)
         k = _typical_defect(pictures, record)
         image, mask = pictures.arrays["images"][k], pictures.arrays["masks"][k]
         scores = _upsampled(record.arrays["maps"][k], image.shape[:2])
@@ -87,11 +80,10 @@ def fig4(records: Records) -> Drawing:
         shares = [float(f.mean()) for f in found]
         counts = [*touched, defective]
         numbers.append([category, pictures.about["defects"][k], *_summary(scores, mask), float(mask.mean()), *limits, *shares, *counts])
-        used += [pictures, record]
     header = ["category", "defect", *_SUMMARY, "share of the defect"]
     header += [f"threshold, FPR {fpr}" for fpr in _FPRS] + [f"share segmented, FPR {fpr}" for fpr in _FPRS]
     header += [*(f"defects touched, FPR {fpr}" for fpr in _FPRS), "defective images"]
-    return Drawing(grid.figure, header, numbers, stamp(used), incomplete([c for c, _ in rows]))
+    return Drawing(grid.figure, header, numbers, stamp(_used(rows)), incomplete([c for c, _ in rows]))
 
 
 def rivals(records: Records) -> Drawing:
@@ -104,8 +96,7 @@ def rivals(records: Records) -> Drawing:
     grid = _grid(len(rows), 1 + len(settings), panel=0.82, gap=0.04, left=0.92, top=0.82)
     words = "Each anomaly map is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth. One seed for all."
     title(grid.figure, "Anomaly maps of DFR and of the methods it is compared with", words)
-    for column, text in enumerate(["input", *names, "DFR f{1:12}"]):
-        _head(grid, column, text)
+    _heads(grid, ["input", *names, "DFR f{1:12}"])
     numbers = _rows_of_maps(grid, rows, {}, "method")
     header = ["category", "defect", "method", *_SUMMARY]
     return Drawing(grid.figure, header, numbers, stamp(_used(rows)), incomplete([c for c, _ in rows]))
@@ -137,12 +128,11 @@ def fig9(records: Records) -> Drawing:
     if not rows:
         raise Missing("images, and training records of 1:12 with zero and with reflection padding, of a texture")
     panel, gap, plot = 1.1, 0.06, 2.5
-    grid = _grid(len(rows), 4, panel=panel, gap=gap, left=0.9, top=0.88, extra=plot + 0.75, bottom=0.72)
+    grid = _grid(len(rows), 4, panel=panel, gap=gap, left=0.9, top=0.88, right=0.1 + plot + 0.75, bottom=0.72)
     words = "Maps scaled to [0, 1]. Right: mean score of normal test images by distance from the border; 1 is their inner half."
     title(grid.figure, "Fig. 9  Boundary effects: zero and reflection padding", words)
-    for column, text in enumerate(("input", "GT", "AM, zeros", "AM, reflection")):
-        _head(grid, column, text)
-    used, numbers = [], []
+    _heads(grid, ("input", "GT", "AM, zeros", "AM, reflection"))
+    numbers = []
     profiles = [[np.asarray(r.arrays["border_profile"], float) for r in trained] for _, (_, trained) in rows]
     top = max((p.max() for pair in profiles for p in pair if p.size), default=1.0) * 1.05
     low = min((p.min() for pair in profiles for p in pair if p.size), default=1.0) * 0.97
@@ -170,9 +160,8 @@ def fig9(records: Records) -> Drawing:
             grid.text(x + 0.45, y - 0.07, "relative score", fontsize=8, color=MUTED, va="bottom")
         if row == len(rows) - 1:
             axes.set_xlabel("pixels from the border")
-        used += [pictures, *trained]
     note = incomplete([c for c, _ in rows], TEXTURES)
-    return Drawing(grid.figure, ["category", "padding", "pixels from the border", "relative score"], numbers, stamp(used), note)
+    return Drawing(grid.figure, ["category", "padding", "pixels from the border", "relative score"], numbers, stamp(_used(rows)), note)
 
 
 def contact(records: Records) -> Drawing:
@@ -272,16 +261,19 @@ def _paint(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) ->
     return out
 
 
-def _grid(rows: int, columns: int, *, panel: float, left: float, top: float, gap: float = 0.06, **room: float) -> Grid:
-    """A grid on a figure of its size; ``room``: ``extra`` inches on the right, ``bottom``, or the whole ``width``."""
-    extra, bottom, width = room.get("extra", 0.0), room.get("bottom", 0.36), room.get("width", 0.0)
-    width = width or left + columns * (panel + gap) + 0.1 + extra
+def _grid(
+    rows: int, columns: int, *, panel: float, left: float, top: float, gap: float = 0.06, right: float = 0.1, bottom: float = 0.36
+) -> Grid:
+    """A grid on a figure of its size; ``left``, ``top``, ``right`` and ``bottom``: inches around it."""
+    width = left + columns * (panel + gap) + right
     return Grid(Figure(figsize=(width, top + rows * (panel + gap) + bottom)), panel, gap, left, top)
 
 
-def _head(grid: Grid, column: int, text: str, dx: float = 0.0) -> None:
-    x, y = grid.corner(0, column)
-    grid.text(x + dx + grid.panel / 2, y - 0.06, text, ha="center", va="bottom", fontsize=8.5)
+def _heads(grid: Grid, texts: Sequence[str], dx: float = 0.0) -> None:
+    """What is in each column."""
+    for column, text in enumerate(texts):
+        x, y = grid.corner(0, column)
+        grid.text(x + dx + grid.panel / 2, y - 0.06, text, ha="center", va="bottom", fontsize=8.5)
 
 
 def _side(grid: Grid, row: int, category: str, defect: str, dx: float = 0.0) -> None:

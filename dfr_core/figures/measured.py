@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DFRError
 from ..lab.trial import OWN, Protocol, Setting, Trial
 from ..paper_numbers import CATEGORIES, OBJECTS, TEXTURES
-from ..records import Records
-
-if TYPE_CHECKING:
-    from ..records import Record
+from ..records import Record, Records
 
 GROUPS: dict[str, tuple[str, ...]] = {"textures": TEXTURES, "objects": OBJECTS, "all": CATEGORIES}
 METRICS = {"roc_auc": "ROC-AUC", "pro_auc": "PRO-AUC"}
@@ -140,21 +136,26 @@ def by_seed(records: Records, metric: str, category: str, layers: str, padding: 
     return {seed: value for seed, value in metrics.items() if value is not None}
 
 
+def complete(records: Records, metric: str, settings: Sequence[Setting], categories: Sequence[str]) -> Cube | None:
+    """All that is paired: the categories that have every setting, and the seeds that all of these share; None if there is nothing."""
+    records = evidence(records)
+    numbers = {c: [by_seed(records, metric, c, *setting) for setting in settings] for c in categories}
+    shared = {c: set.intersection(*(set(values) for values in sets)) for c, sets in numbers.items()}
+    present = tuple(c for c in categories if shared[c])
+    seeds = tuple(sorted(set.intersection(*(shared[c] for c in present)))) if present else ()
+    values = np.array([[[numbers[c][k][s] for k in range(len(settings))] for c in present] for s in seeds])
+    return Cube(values, seeds, present) if seeds else None
+
+
 def cube(records: Records, metric: str, settings: Sequence[Setting], categories: Sequence[str]) -> Cube:
-    """All that is paired: the categories that have every setting, and the seeds that all of these share.
+    """As :func:`complete`.
 
     Raises:
         Missing: nothing is complete.
     """
-    records = evidence(records)
-    numbers = {c: [by_seed(records, metric, c, *setting) for setting in settings] for c in categories}
-    shared = {c: set.intersection(*(set(values) for values in sets)) for c, sets in numbers.items()}
-    complete = tuple(c for c in categories if shared[c])
-    seeds = tuple(sorted(set.intersection(*(shared[c] for c in complete)))) if complete else ()
-    if not seeds:
+    if (found := complete(records, metric, settings, categories)) is None:
         raise Missing(f"training records of the layer sets {named(settings)}")
-    values = np.array([[[numbers[c][k][s] for k in range(len(settings))] for c in complete] for s in seeds])
-    return Cube(values, seeds, complete)
+    return found
 
 
 def training(records: Records, settings: Sequence[Setting], categories: Sequence[str] = CATEGORIES) -> list[Record]:
@@ -167,6 +168,17 @@ def first(records: Records, **where: object) -> Record | None:
     """The matching record with the lowest seed (pictures are drawn from one seed), or None."""
     found = evidence(records).where(**where)
     return min(found, key=lambda record: record.about.get("seed") or 0) if found else None
+
+
+def only(records: Records, kind: str) -> Record:
+    """The record of a kind of which a run has one.
+
+    Raises:
+        Missing: it is not there.
+    """
+    if (record := first(records, kind=kind)) is None:
+        raise Missing(f"a {kind} record")
+    return record
 
 
 def timings(records: Records, layers: str) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +12,10 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon,
 from .. import plotting
 from ..paper_numbers import TABLE_I
 from ..plotting import BLUE, GREEN, MUTED, ORANGE, RED
+from ..records import Record, Records
 from .drawing import Drawing, title
 from .maps import outlined
-from .measured import Missing, first, nice, stamp
-
-if TYPE_CHECKING:
-    from ..records import Record, Records
+from .measured import nice, only, stamp
 
 _SHOWN = (1, 4, 8, 12)
 _COLOURS = {1: ORANGE, 4: GREEN, 8: BLUE, 12: RED}
@@ -32,7 +30,7 @@ _COLUMNS = {"phi": 4.35, "aligned": 6.2, "aggregated": 8.05}
 
 def fig2(records: Records) -> Drawing:
     """The pipeline with the real intermediate maps of one image."""
-    record = _pipeline(records)
+    record = only(records, "pipeline")
     figure, axes = _canvas(13.4, 5.3)
     what = f"{nice(record.about['category'])}, {nice(record.about.get('defect', 'defective'))}"
     words = f"One image ({what}) on its way from pixels to a segmentation; every map is measured. "
@@ -63,12 +61,12 @@ def _extraction(axes: Axes, record: Record) -> None:
         _stack(axes, phi, 2.06, y - side / 2, side)
         axes.text(2.98, y + 0.06, rf"$\phi_{{{layer}}}(\mathbf{{x}})$", fontsize=8.5, color=_COLOURS[layer], va="center")
         axes.text(2.98, y - 0.13, f"{phi.shape[1]} × {phi.shape[2]}", fontsize=6.5, color=MUTED, va="center")
-        _arrow(axes, (1.45, _MIDDLE), (2.03, y), curve=0.0)
+        _arrow(axes, (1.45, _MIDDLE), (2.03, y))
 
 
 def _regional_features(axes: Axes, record: Record) -> None:
     """Fig. 2, stage 2: the same maps aligned and aggregated, then one volume."""
-    a, c_o = record.arrays, record.about.get("c_o")
+    a = record.arrays
     for layer in _SHOWN:
         y = _CENTRES[layer]
         _heat(axes, a[f"aggregated_{layer}"], 4.42, y - 0.33, 0.66)
@@ -78,14 +76,13 @@ def _regional_features(axes: Axes, record: Record) -> None:
     axes.text(4.04, 0.5, "align (Eq. 1), aggregate (Eq. 2), concatenate (Eq. 3)", fontsize=7, color=MUTED, va="bottom")
     axes.text(1.84, 0.5, "4 of the 12 maps, 3 channels of each", fontsize=7, color=MUTED, va="bottom")
     _stack(axes, a["f"], 5.92, _MIDDLE - 0.42, 0.84, tint=True)
-    depth = f" × {c_o}" if c_o else ""
-    _caption(axes, 6.46, _MIDDLE - 0.5, r"$f_{\{1:12\}}(\mathbf{x})$", f"{_size(a['f'][0])}{depth}")
+    _caption(axes, 6.46, _MIDDLE - 0.5, r"$f_{\{1:12\}}(\mathbf{x})$", f"{_size(a['f'][0])} × {record.about['c_o']}")
 
 
 def _reconstruction(axes: Axes, record: Record) -> None:
     """Fig. 2, stage 3: the autoencoder."""
     _arrow(axes, (7.0, _MIDDLE), (7.46, _MIDDLE))
-    _autoencoder(axes, 7.5, _MIDDLE, record.about.get("c_o"), record.about.get("c_d"))
+    _autoencoder(axes, 7.5, _MIDDLE, record.about["c_o"], record.about["c_d"])
     _arrow(axes, (8.72, _MIDDLE), (9.04, _MIDDLE))
     _stack(axes, record.arrays["reconstruction"], 9.08, _MIDDLE - 0.42, 0.84, tint=True)
     _caption(axes, 9.62, _MIDDLE - 0.5, r"$\hat f(\mathbf{x})$", "reconstruction")
@@ -117,8 +114,9 @@ def _scoring(axes: Axes, record: Record) -> None:
 
 def fig3(records: Records) -> Drawing:
     """The regional feature generator, and what one regional feature sees."""
-    record = _pipeline(records)
-    a, squares = record.arrays, _squares(record)
+    record = only(records, "pipeline")
+    a = record.arrays
+    squares = {layer: record.about["regional_fields"][layer - 1] for layer in _SHOWN}  # top, left, bottom, right
     figure, axes = _canvas(11.6, 6.2)
     words = "Squares on the image: what the regional feature at one position sees through layers 1, 4, 8 and 12. "
     words += "Regional: through all units its mean filter reaches."
@@ -134,8 +132,8 @@ def fig3(records: Records) -> Drawing:
     for k, layer in enumerate(_SHOWN):
         _generated(axes, a, k, layer, squares)
     _stack(axes, a["f"], 9.92, 2.05, 1.1, tint=True)
-    c_o = record.about.get("c_o")
-    _caption(axes, 10.6, 1.93, r"$f_{\{1:12\}}(\mathbf{x})$", f"concatenated, Eq. 3: {_size(a['f'][0])}" + (f" × {c_o}" if c_o else ""))
+    words = f"concatenated, Eq. 3: {_size(a['f'][0])} × {record.about['c_o']}"
+    _caption(axes, 10.6, 1.93, r"$f_{\{1:12\}}(\mathbf{x})$", words)
     header, rows = _numbers(a)
     rows = [[*r, *([None] * 4)] for r in rows] + [[f"field of layer {k}", None, None, None, None, None, *box] for k, box in squares.items()]
     return Drawing(figure, [*header, "top", "left", "bottom", "right"], rows, stamp([record]))
@@ -166,20 +164,13 @@ def _generated(axes: Axes, a: dict[str, np.ndarray], k: int, layer: int, squares
     x, right = _COLUMNS["phi"] - 0.1, {"ha": "right", "va": "center"}
     axes.text(x, y + panel / 2 + 0.12, f"layer {layer}", fontsize=9, color=colour, fontweight="bold", **right)
     axes.text(x, y + panel / 2 - 0.1, f"field {TABLE_I[layer]} px", fontsize=7, color=MUTED, **right)
-    axes.text(x, y + panel / 2 - 0.28, _extent(squares.get(layer)), fontsize=7, color=MUTED, **right)
+    axes.text(x, y + panel / 2 - 0.28, f"regional: {squares[layer][3] - squares[layer][1]} px", fontsize=7, color=MUTED, **right)
     for name, pixels in maps.items():
         _heat(axes, pixels, _COLUMNS[name], y, panel, edge=colour)
         axes.text(_COLUMNS[name] + panel / 2, y - 0.04, _size(pixels), ha="center", va="top", fontsize=6.5, color=MUTED)
     _arrow(axes, (_COLUMNS["phi"] + panel + 0.12, y + panel / 2), (_COLUMNS["aligned"] - 0.12, y + panel / 2))
     _arrow(axes, (_COLUMNS["aligned"] + panel + 0.12, y + panel / 2), (_COLUMNS["aggregated"] - 0.12, y + panel / 2))
     _arrow(axes, (_COLUMNS["aggregated"] + panel + 0.1, y + panel / 2), (9.86, 2.62 + (1.5 - k) * 0.2))
-
-
-def _pipeline(records: Records) -> Record:
-    record = first(records, kind="pipeline")
-    if record is None:
-        raise Missing("a pipeline record")
-    return record
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -199,11 +190,13 @@ def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, edg
     axes.set_ylim(0, axes.figure.get_figheight())
 
 
-def _heat(axes: Axes, scores: np.ndarray, x: float, y: float, side: float, colours: str = _FEATURES, edge: str = "white") -> None:
+def _heat(
+    axes: Axes, scores: np.ndarray, x: float, y: float, side: float, colours: str = _FEATURES, edge: str = "white", z: float = 3.0
+) -> None:
     scores = np.asarray(scores, float)
     # The brightest half per cent would else leave everything else dark.
     high = float(scores.max()) if colours == plotting.HEAT else float(np.quantile(scores, 0.995))
-    _picture(axes, plotting.heat(scores, None, high, colours), x, y, side, edge)
+    _picture(axes, plotting.heat(scores, None, high, colours), x, y, side, edge, z)
 
 
 def _stack(axes: Axes, maps: np.ndarray, x: float, y: float, side: float, tint: bool = False) -> None:
@@ -211,13 +204,11 @@ def _stack(axes: Axes, maps: np.ndarray, x: float, y: float, side: float, tint: 
     shift = 0.09 * max(side, 0.6)
     count = min(len(maps), 4)
     for k in reversed(range(count)):
-        scores = np.asarray(maps[k], float)
         edge = _COLOURS[_SHOWN[k]] if tint and len(maps) == len(_SHOWN) else "white"
-        picture = plotting.heat(scores, None, float(np.quantile(scores, 0.995)), _FEATURES)
-        _picture(axes, picture, x + k * shift, y + k * shift, side, edge, z=4 - k * 0.1)
+        _heat(axes, maps[k], x + k * shift, y + k * shift, side, edge=edge, z=4 - k * 0.1)
 
 
-def _autoencoder(axes: Axes, x: float, y: float, c_o: Any, c_d: Any) -> None:
+def _autoencoder(axes: Axes, x: float, y: float, c_o: int, c_d: int) -> None:
     for points, name in (
         ([(x, y - 0.6), (x, y + 0.6), (x + 0.46, y + 0.24), (x + 0.46, y - 0.24)], "encoder"),
         ([(x + 0.72, y - 0.24), (x + 0.72, y + 0.24), (x + 1.18, y + 0.6), (x + 1.18, y - 0.6)], "decoder"),
@@ -226,13 +217,13 @@ def _autoencoder(axes: Axes, x: float, y: float, c_o: Any, c_d: Any) -> None:
         centre = sum(p[0] for p in points) / 4
         axes.text(centre, y, name, ha="center", va="center", fontsize=7.5, rotation=90)
     axes.add_patch(Rectangle((x + 0.53, y - 0.18), 0.12, 0.36, facecolor=BLUE, edgecolor="none"))
-    words = "CAE, 1 × 1 convolutions" + (f"\n{c_o} to {c_d} channels and back" if c_d else "")
+    words = f"CAE, 1 × 1 convolutions\n{c_o} to {c_d} channels and back"
     axes.text(x + 0.66, y - 0.72, words, ha="center", va="top", fontsize=7, color=MUTED)
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], curve: float = 0.0) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, color=MUTED, linewidth=1.0,
-                                   connectionstyle=f"arc3,rad={curve}", zorder=5))  # fmt: skip
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, color=MUTED, linewidth=1.0, zorder=5)
+    axes.add_patch(arrow)
 
 
 def _caption(axes: Axes, x: float, y: float, symbol: str, words: str) -> None:
@@ -244,17 +235,6 @@ def _mark(image: np.ndarray, found: np.ndarray) -> np.ndarray:
     out = np.asarray(image, float).copy()
     out[found] = 0.35 * out[found] + 0.65 * np.array(plotting.FOUND)
     return out.astype(np.uint8)
-
-
-def _squares(record: Record) -> dict[int, list[int]]:
-    """Layer -> field (top, left, bottom, right) of the regional feature, of the layers that are drawn."""
-    fields = record.about["regional_fields"]
-    layers = _SHOWN if len(fields) == len(_SHOWN) else range(1, len(fields) + 1)
-    return {layer: box for layer, box in zip(layers, fields) if layer in _SHOWN}
-
-
-def _extent(box: list[int] | None) -> str:
-    return f"regional: {box[3] - box[1]} px" if box else ""
 
 
 def _size(array: np.ndarray) -> str:

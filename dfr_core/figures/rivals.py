@@ -7,18 +7,13 @@ rival's mean; the rival's own spread is in no interval, and the words say so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..lab.trial import OWN
+from ..lab.trial import OWN, Setting
 from .judgements import Outcome, spread
-from .measured import GROUPS, METRICS, RIVAL, Evidence, Missing, by_seed, evidence, nice, timings, training
+from .measured import GROUPS, METRICS, RIVAL, Evidence, Missing, by_seed, nice, timings, training
 from .verdicts import FAILS, FASTER, HOLDS, above, below, every
-
-if TYPE_CHECKING:
-    from ..lab.trial import Setting
-    from ..records import Records
 
 #: "On par" as a number.
 PAR = 0.02
@@ -28,9 +23,8 @@ SHALLOW = "CNN-FD"
 _OURS: Setting = ("1:16", OWN)
 
 
-def outperforms(records: Records) -> Outcome:
+def outperforms(records: Evidence) -> Outcome:
     """DFR, {1:16}, above the methods that reconstruct images, and on par with ST-m, by both metrics. Means over all."""
-    records = evidence(records)
     texts, verdicts = [], []
     for metric in METRICS:
         for name in (*SCRATCH, EQUAL):
@@ -40,9 +34,9 @@ def outperforms(records: Records) -> Outcome:
     return _outcome(records, texts, every(verdicts), _OURS, *SCRATCH, EQUAL)
 
 
-def everywhere(records: Records) -> Outcome:
+def everywhere(records: Evidence) -> Outcome:
     """DFR, {1:16}, above AE-ssim, AnoGAN and CNN-FD of Table III in each category, by PRO-AUC."""
-    records, names = evidence(records), ("AE-ssim", "AnoGAN", SHALLOW)
+    names = ("AE-ssim", "AnoGAN", SHALLOW)
     texts, verdicts = [], []
     for name in names:
         lead = _lead(records, "pro_auc", _OURS, name)
@@ -53,9 +47,8 @@ def everywhere(records: Records) -> Outcome:
     return _outcome(records, texts, every(verdicts), _OURS, *names)
 
 
-def transferred(records: Records) -> Outcome:
+def transferred(records: Evidence) -> Outcome:
     """The lowest mean of DFR, ST-m and ST-p65 above the highest of the methods that learn from scratch, by both metrics."""
-    records = evidence(records)
     texts, verdicts = [], []
     for metric in METRICS:
         of_st = {name: _mean(records, metric, name) for name in STUDENTS}
@@ -67,9 +60,8 @@ def transferred(records: Records) -> Outcome:
     return _outcome(records, texts, every(verdicts), _OURS, *SCRATCH, *STUDENTS)
 
 
-def shallow(records: Records) -> Outcome:
+def shallow(records: Evidence) -> Outcome:
     """CNN-FD below ST-p65, ST-m and DFR, {1:16}, on average by both metrics."""
-    records = evidence(records)
     texts, verdicts = [], []
     for metric in METRICS:
         lead, theirs = _lead(records, metric, _OURS, SHALLOW).mean(1), _mean(records, metric, SHALLOW)
@@ -81,17 +73,15 @@ def shallow(records: Records) -> Outcome:
     return _outcome(records, texts, every(verdicts), _OURS, SHALLOW, *STUDENTS)
 
 
-def scales(records: Records) -> Outcome:
+def scales(records: Evidence) -> Outcome:
     """ST-m above ST-p65 on average, by PRO-AUC."""
-    records = evidence(records)
     single, several = (_mean(records, "pro_auc", name) for name in STUDENTS)
     text = f"{METRICS['pro_auc']}: ST-p65 {single:.3f}, ST-m {several:.3f}, {several - single:+.3f}"
     return _outcome(records, [text], HOLDS if several > single else FAILS, None, *STUDENTS)
 
 
-def several_networks(records: Records) -> Outcome:
+def several_networks(records: Evidence) -> Outcome:
     """DFR, {1:12}, is faster than ST-m."""
-    records = evidence(records)
     ours = timings(records, "1:12")
     if not ours or EQUAL not in records.speeds:
         raise Missing(f"speed records of 1:12 and {EQUAL}")

@@ -7,16 +7,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import paper_numbers as paper
 from ..files import write_text
+from ..records import Record
 from .measured import Spread, incomplete, not_comparable
-
-if TYPE_CHECKING:
-    from ..records import Record
 
 
 @dataclass

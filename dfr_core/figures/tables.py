@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import paper_numbers as paper
-from ..lab.trial import OWN
+from ..lab.trial import OWN, Setting
+from ..records import Record, Records
 from .measured import (
     GROUPS,
     METRICS,
@@ -21,7 +22,7 @@ from .measured import (
     Missing,
     Spread,
     by_seed,
-    cube,
+    complete,
     evidence,
     named,
     nice,
@@ -32,34 +33,23 @@ from .measured import (
 )
 from .table import Table, notes, remarks
 
-if TYPE_CHECKING:
-    from ..lab.trial import Setting
-    from ..records import Record, Records
-
-
 #: The layer sets of DFR's two columns (IV-B).
 _OURS = ("1:12", "1:16")
 
 
 def table2(records: Records) -> Table:
     """ROC-AUC for each category."""
-    return _comparison(records, "II", "roc_auc", paper.TABLE_II, paper.TABLE_II_COLUMNS, paper.TABLE_II_MEAN)
+    return _comparison(records, "roc_auc")
 
 
 def table3(records: Records) -> Table:
     """PRO-AUC for each category."""
-    return _comparison(records, "III", "pro_auc", paper.TABLE_III, paper.TABLE_III_COLUMNS, paper.TABLE_III_MEAN)
+    return _comparison(records, "pro_auc")
 
 
-def _comparison(
-    records: Records,
-    number: str,
-    metric: str,
-    printed: dict[str, tuple[float, ...]],
-    columns: Sequence[str],
-    printed_mean: tuple[float, ...],
-) -> Table:
-    records = evidence(records)
+def _comparison(records: Records, metric: str) -> Table:
+    records, printed = evidence(records), paper.COMPARISONS[metric]
+    number, columns = printed.number, printed.columns
     rivals = [*paper.BASELINES, *(name for name in records.methods if name not in paper.BASELINES)]
     contenders = [_Contender(name, (*RIVAL, name), columns.index(name) if name in columns else None) for name in rivals]
     contenders += [_Contender(f"DFR f{{{layers}}}", (layers, OWN), columns.index(layers)) for layers in _OURS]
@@ -69,11 +59,11 @@ def _comparison(
         raise Missing("training records of 1:12 or 1:16")
     rows, seen = [], [c for c in paper.CATEGORIES if any(_mean(records, metric, c, *x.setting) for x in contenders[-2:])]
     for category in paper.CATEGORIES:
-        rows.append([nice(category), *(cell for c in contenders for cell in c.cells(records, metric, printed, category))])
+        rows.append([nice(category), *(cell for c in contenders for cell in c.cells(records, metric, category))])
     for group, members in GROUPS.items():
         # The paper prints only the mean of all.
-        means = printed_mean if group == "all" else tuple(np.mean([printed[c] for c in members], axis=0).tolist())
-        rows.append([f"mean, {group}", *(cell for c in contenders for cell in c.group(records, metric, printed, means, members))])
+        means = printed.mean if group == "all" else np.mean([printed.rows[c] for c in members], axis=0).tolist()
+        rows.append([f"mean, {group}", *(cell for c in contenders for cell in c.group(records, metric, means, members))])
     header = ["category", *(name for c in contenders for name in c.header)]
     digits = {n: 2 for n in header if n.startswith("paper")} | {n: -3 for n in header if n.startswith("difference")}
     below = [*notes(used, seen), *_sources(records, number, metric, contenders), *_rivals_here(records, metric), *remarks(number)]
@@ -100,18 +90,17 @@ class _Contender:
         here = f"here: {self.name}"
         return [here] if self.column is None else [f"paper: {self.name}", here, f"difference: {self.name}"]
 
-    def cells(self, records: Evidence, metric: str, printed: dict[str, tuple[float, ...]], category: str) -> list[Any]:
-        return self._row(_mean(records, metric, category, *self.setting), printed[category], printed[category])
+    def cells(self, records: Evidence, metric: str, category: str) -> list[Any]:
+        printed = paper.COMPARISONS[metric].rows[category]
+        return self._row(_mean(records, metric, category, *self.setting), printed, printed)
 
-    def group(
-        self, records: Evidence, metric: str, printed: dict[str, tuple[float, ...]], means: Sequence[float], members: Sequence[str]
-    ) -> list[Any]:
+    def group(self, records: Evidence, metric: str, means: Sequence[float], members: Sequence[str]) -> list[Any]:
         """A group's row; the difference is to the paper's mean of the same categories, which its table need not print."""
-        try:
-            found = cube(records, metric, [self.setting], members)
-        except Missing:
+        found = complete(records, metric, [self.setting], members)
+        if found is None:
             return self._row(None, means, means)
-        return self._row(Spread.of(found.values[:, :, 0].mean(1)), means, np.mean([printed[c] for c in found.categories], axis=0).tolist())
+        compared = np.mean([paper.COMPARISONS[metric].rows[c] for c in found.categories], axis=0).tolist()
+        return self._row(Spread.of(found.values[:, :, 0].mean(1)), means, compared)
 
     def _row(self, here: Spread | None, printed: Sequence[float], compared: Sequence[float]) -> list[Any]:
         if self.column is None:
@@ -168,20 +157,12 @@ def table5(records: Records) -> Table:
     settings, names = [("1:12", "zeros"), ("1:12", "reflect")], ("zeros", "reflection")
     table = _means(records, "Table V: padding, f{1:12}", "V", settings, names, paper.TABLE_V)
     table.header += ["paper: gain", "here: gain"]
-    for row, (group, metric) in zip(table.rows, [key for key in paper.TABLE_V if _has(records, settings, key)], strict=True):
-        zero, reflect = paper.TABLE_V[group, metric]
-        found = cube(records, metric, settings, GROUPS[group]).values.mean(1)
-        row += [reflect - zero, Spread.of(found[:, 1] - found[:, 0])]
+    measured = {key: found for key in paper.TABLE_V if (found := complete(records, key[1], settings, GROUPS[key[0]]))}
+    for row, (key, found) in zip(table.rows, measured.items(), strict=True):
+        (zero, reflect), means = paper.TABLE_V[key], found.values.mean(1)
+        row += [reflect - zero, Spread.of(means[:, 1] - means[:, 0])]
     table.digits |= {"paper: gain": -3, "here: gain": -3}
     return table
-
-
-def _has(records: Records, settings: list[Setting], key: tuple[str, str]) -> bool:
-    try:
-        cube(records, key[1], settings, GROUPS[key[0]])
-    except Missing:
-        return False
-    return True
 
 
 def _means(
@@ -190,14 +171,13 @@ def _means(
 ) -> Table:  # fmt: skip
     header = ["category", "metric", *(f"paper: {n}" for n in names), *(f"here: {n}" for n in names), *(f"difference {n}" for n in names)]
     rows, seen = [], set()
-    for key, numbers in printed.items():
-        if _has(records, settings, key):
-            found = cube(records, key[1], settings, GROUPS[key[0]])
+    for (group, metric), numbers in printed.items():
+        if found := complete(records, metric, settings, GROUPS[group]):
             seen |= set(found.categories)
             here = [Spread.of(found.values[:, :, k].mean(1)) for k in range(len(settings))]
-            whole = len(found.categories) == len(GROUPS[key[0]])  # else the two means are of different categories
+            whole = len(found.categories) == len(GROUPS[group])  # else the two means are of different categories
             differences = [h.mean - n if whole else None for h, n in zip(here, numbers)]
-            rows.append([key[0], METRICS[key[1]], *numbers, *here, *differences])
+            rows.append([group, METRICS[metric], *numbers, *here, *differences])
     if not rows:
         raise Missing(f"training records of {named(settings)}")
     present = [c for c in paper.CATEGORIES if c in seen]
@@ -221,8 +201,7 @@ def table6(records: Records) -> Table:
         cells: list[Any] = [f"f{{{setting[0]}}}", paper.TABLE_VI["fps"][k], Spread.of(r.about["fps"] for r in found) if found else None]
         for metric in METRICS:
             here = None
-            if any(by_seed(records, metric, c, *setting) for c in paper.CATEGORIES):
-                measured = cube(records, metric, [setting], paper.CATEGORIES)
+            if measured := complete(records, metric, [setting], paper.CATEGORIES):
                 here, seen = Spread.of(measured.values[:, :, 0].mean(1)), list(measured.categories)
             printed = paper.TABLE_VI[metric][k]
             whole = len(seen) == len(paper.CATEGORIES)

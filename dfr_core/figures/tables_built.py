@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import paper_numbers as paper
 from ..lab.trial import OWN
-from .measured import Missing, first, nice, padding_in_words, stamp, synthetic, training
+from ..records import Records
+from .measured import Missing, nice, only, padding_in_words, stamp, synthetic, training
 from .table import Table, remarks
-
-if TYPE_CHECKING:
-    from ..records import Record, Records
 
 
 def table1(records: Records) -> Table:
     """Receptive fields, computed from the network as built."""
-    record = _need(first(records, kind="network"), "a network record")
-    channels = record.about.get("channels", [])
+    record = only(records, "network")
     rows = []
     for k, found in enumerate(record.about["receptive_fields"]):
-        printed = paper.TABLE_I.get(found["layer"])
-        rows.append(
-            [found["layer"], printed, found["size"], None if printed is None else found["size"] - printed, found["jump"],
-             channels[k] if k < len(channels) else None]
-        )  # fmt: skip
+        printed = paper.TABLE_I[found["layer"]]
+        rows.append([found["layer"], printed, found["size"], found["size"] - printed, found["jump"], record.about["channels"][k]])
     header = ["layer", "paper: RF size", "here: RF size", "difference", "jump", "channels here"]
     return Table("Table I: receptive fields of VGG19's layers, in pixels", header, rows, stamp([record]))
 
 
 def table7(records: Records) -> Table:
     """Statistics of the data set."""
-    record = _need(first(records, kind="statistics"), "a statistics record")
+    record = only(records, "statistics")
     names = ("train", "test", "anomaly types", "anomalous regions")
     keys = ("n_train", "n_test", "n_defect_types", "n_regions")
     found = {row["category"]: row for row in record.about["rows"]}
@@ -78,12 +72,6 @@ def table8(records: Records) -> Table:
         notes.append(f"Here the PCA keeps {100 * variance:g} % of the variance, not the paper's 90 %.")
     header = ["part", "paper", *(f"here: f{{{n}}}" for n in wanted)]
     return Table("Table VIII: the convolutional autoencoder", header, rows, stamp(used), notes)
-
-
-def _need(record: Record | None, what: str) -> Record:
-    if record is None:
-        raise Missing(what)
-    return record
 
 
 def _layer(architecture: Sequence[str], k: int) -> str | None:

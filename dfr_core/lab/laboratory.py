@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,14 +17,12 @@ from ..device import cores, pick_device
 from ..editions import Edition
 from ..errors import DFRError
 from ..methods import METHODS, method
+from ..methods.base import Detector
 from ..methods.model_file import versions
 from ..records import Store, file_fingerprint, key_of
 from ..settings import MethodSettings, Settings, edition_settings
 from .code import code_version
 from .trial import Protocol
-
-if TYPE_CHECKING:
-    from ..methods.base import Detector
 
 #: Kinds of records that are a method's as much as the data's and the network's.
 OF_A_METHOD = ("training", "pipeline", "speed", "rival_speed")

@@ -80,8 +80,7 @@ def _training_of(lab: Laboratory, category: str, setting: Setting) -> Job:
     """The training of another method; one seed, since a rival's spread decides no claim."""
     layers, padding, method = setting
     trial = lab.protocol.trial(category, lab.settings.seed, layers, lab.settings.padding if padding == OWN else padding, method)
-    rival = replace(lab, method=method)
-    return Job("training", (Wanted(asdict(trial), rival.key("training", asdict(trial)), 1.0),), method)
+    return _single(lab, "training", asdict(trial), method=method)
 
 
 def _shown(categories: tuple[str, ...]) -> str:
@@ -95,11 +94,10 @@ def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job], categories: tuple
     for layers in REFINING if "speed" in needs.kinds else ():
         about = asdict(lab.protocol) | {"layers": layers, "padding": "reflect"}
         after = tuple(sorted(r.key for r in trainings if (r.about["layers"], r.about["padding"]) == (layers, "reflect")))
-        timings.append(Job("speed", (Wanted(about, lab.key("speed", about, after), _cost(lab, "1"), after),)))
+        timings.append(_single(lab, "speed", about, after))
     for method in BASELINES if "rival_speed" in needs.kinds else ():
-        rival = replace(lab, method=method)
-        about = asdict(rival.protocol) | {"category": _shown(categories), "seed": lab.settings.seed}
-        timings.append(Job("rival_speed", (Wanted(about, rival.key("rival_speed", about), 1.0),), method))
+        about = asdict(lab.protocol) | {"method": method, "category": _shown(categories), "seed": lab.settings.seed}
+        timings.append(_single(lab, "rival_speed", about, method=method))
     return timings
 
 
@@ -108,8 +106,10 @@ def _of_the_run(lab: Laboratory) -> dict[str, dict[str, Any]]:
     return {"network": {"backbone": lab.protocol.backbone, "width": lab.protocol.width}, "statistics": {}}
 
 
-def _single(lab: Laboratory, kind: str, about: dict[str, Any]) -> Job:
-    return Job(kind, (Wanted(about, lab.key(kind, about), _cost(lab, "1")),))
+def _single(lab: Laboratory, kind: str, about: dict[str, Any], after: tuple[str, ...] = (), method: str | None = None) -> Job:
+    """A job of one record, of the run's method or of another."""
+    lab = replace(lab, method=method or lab.method)
+    return Job(kind, (Wanted(about, lab.key(kind, about, after), _cost(lab, "1"), after),), method)
 
 
 def _cost(lab: Laboratory, layers: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
@@ -18,11 +17,10 @@ from .laboratory import Laboratory
 from .plan import Job
 
 
-def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None, parent: int | None = None) -> None:
+def run_job(lab: Laboratory, job: Job, parent: int | None = None) -> None:
     """Make the records of a job that are not there yet.
 
     Args:
-        tell: called with the key of each record when it is there.
         parent: process that this one works for; when it ends, in whatever way, this one does, too.
     """
     if parent is not None and parent != os.getpid():  # with one job joblib starts no worker
@@ -37,8 +35,6 @@ def run_job(lab: Laboratory, job: Job, tell: Callable[[str], None] | None = None
     try:
         for wanted, more, arrays in measure(lab, missing):
             lab.store.put(wanted.key, Record(lab.about(job.kind, **wanted.about, **more), arrays))
-            if tell:
-                tell(wanted.key)
     finally:
         torch.set_num_threads(threads)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..metrics import border_profile
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
-from .common import FunctionView, select, toggle, view
+from .common import FunctionView, select, toggle
 
 #: Width of a ring in pixels: two positions of the regional features.
 STEP = 8
@@ -30,12 +30,6 @@ def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]
     maps = np.asarray(maps, dtype=np.float64).reshape(-1, *np.shape(maps)[-2:])
     ratio = border_profile(maps, step)
     return (np.arange(len(ratio)) + 0.5) * step, ratio
-
-
-def reach(size: int, field: int) -> float:
-    """Share of the positions of a map of a ``size``-pixel image whose receptive field of ``field`` pixels crosses the border."""
-    inside = max(0, size - field + 1)
-    return 1 - (inside / size) ** 2
 
 
 def chart(top: float, depth: int = 128) -> Chart:
@@ -92,7 +86,7 @@ def build(images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray,
         shown = maps[padding][image]
         return draw(axes, padding, images[image], shown, masks[image], low, high), text(padding, shown)
 
-    return view(
+    return FunctionView(
         function,
         title="Padding and the error profile across the border",
         reflect=toggle("reflection padding", False),

@@ -37,7 +37,14 @@ class View(ipywidgets.VBox):
 
 
 class FunctionView(View):
-    """Controls above the picture that a function makes of their values.
+    """Controls above the picture that a pure function makes of their values.
+
+    Args:
+        function: takes the values of the controls by name; gives uint8 [h, w, 3], or that and a line of text.
+        title: what it shows.
+        scale: a whole number to enlarge the picture by.
+        width: of the picture on the page, such as ``"720px"``; its own without.
+        controls: a control for each argument of the function.
 
     Attributes:
         controls: by the name of the function's argument.
@@ -46,7 +53,7 @@ class FunctionView(View):
     """
 
     def __init__(
-        self, function: Callable[..., Any], title: str, scale: int, width: str | None, controls: dict[str, ipywidgets.Widget]
+        self, function: Callable[..., Any], *, title: str, scale: int = 1, width: str | None = None, **controls: ipywidgets.Widget
     ) -> None:
         self.function = function
         self.controls = controls
@@ -81,26 +88,6 @@ class FunctionView(View):
         self.refresh()
 
 
-def view(
-    function: Callable[..., Any], *, title: str, scale: int = 1, width: str | None = None, **controls: ipywidgets.Widget
-) -> FunctionView:
-    """A widget over a pure function.
-
-    Args:
-        function: takes the values of the controls by name; gives uint8 [h, w, 3], or that and a line of text.
-        title: what it shows.
-        scale: a whole number to enlarge the picture by.
-        width: of the picture on the page, such as ``"720px"``; its own without.
-        controls: a control for each argument of the function.
-    """
-    return FunctionView(function, title, scale, width, controls)
-
-
-def box(*children: ipywidgets.Widget, title: str) -> View:
-    """Widgets below each other, for layouts that :func:`view` cannot make."""
-    return View(children, title)
-
-
 def slider(label: str, low: float, high: float, value: float, *, unit: str = "", step: float = 1) -> ipywidgets.Widget:
     """A slider with label and unit; of whole numbers if all of its numbers are."""
     whole = all(isinstance(number, int) for number in (low, high, value, step))
@@ -109,27 +96,17 @@ def slider(label: str, low: float, high: float, value: float, *, unit: str = "",
     return kind(value=value, min=low, max=high, step=step, description=_label(label, unit), style=STYLE, layout=_WIDE, **extra)
 
 
-def stops(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.SelectionSlider:
-    """A slider over given values or (text, value) pairs, such as false positive rates that are not evenly spaced."""
-    return ipywidgets.SelectionSlider(options=options, value=value, description=_label(label, unit), style=STYLE, layout=_WIDE)
-
-
 def select(label: str, options: Sequence[Any], value: Any, *, unit: str = "") -> ipywidgets.SelectionSlider:
-    """Something to choose from: values or (text, value) pairs.
+    """Something to choose from: values or (text, value) pairs, such as false positive rates that are not evenly spaced.
 
     A slider, because a list cannot be moved with the arrow keys in JupyterLab: they go to the next cell instead.
     """
-    return stops(label, options, value, unit=unit)
+    return ipywidgets.SelectionSlider(options=options, value=value, description=_label(label, unit), style=STYLE, layout=_WIDE)
 
 
 def toggle(label: str, value: bool) -> ipywidgets.Checkbox:
     """A box to tick."""
     return ipywidgets.Checkbox(value=value, description=label, indent=True, style=STYLE, layout=_WIDE)
-
-
-def picture(image: np.ndarray, scale: int = 1) -> ipywidgets.Image:
-    """A picture uint8 [h, w, 3] as a widget; give it new bytes with ``.value = dfr_core.plotting.png(...)``."""
-    return ipywidgets.Image(value=png(image, scale), format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
 
 def _label(label: str, unit: str) -> str:

@@ -13,7 +13,7 @@ from ..errors import DFRError
 from ..plotting import FOUND, colour_table, heat, side_by_side
 from ..regional import RegionalFeatures
 from .charts import INK, caption, colour_bar, enlarge
-from .common import STYLE, FunctionView, slider, toggle, view
+from .common import STYLE, FunctionView, slider, toggle
 
 
 def prepare(features: RegionalFeatures) -> dict[int, np.ndarray]:
@@ -118,7 +118,7 @@ def build(
         style=STYLE,
         layout={"width": "30em", "max_width": "100%"},
     )
-    return view(
+    return FunctionView(
         function,
         title="Cosine similarity of regional features",
         row=slider("row", 0, height - 1, min(row, height - 1), unit="regional feature"),

@@ -7,7 +7,7 @@ import numpy as np
 from ..metrics import pro_auc, pro_curve, roc_auc, roc_curve
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, GRID, VERMILION, Axis, Chart, Curve, caption, enlarge
-from .common import FunctionView, slider, view
+from .common import FunctionView, slider
 
 SIDE = 64
 
@@ -89,7 +89,7 @@ def build() -> FunctionView:
         scores = score_map(**values)
         return draw(chart, scores, mask), text(scores, mask)
 
-    return view(
+    return FunctionView(
         function,
         title="A score map made by hand",
         large=slider("large defect", 0.0, 1.0, 0.9, unit="score", step=0.05),

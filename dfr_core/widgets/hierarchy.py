@@ -7,7 +7,8 @@ import torch
 
 from ..backbones.vgg import VGG
 from ..plotting import heat, side_by_side
-from .common import FunctionView, select, slider, view
+from .charts import enlarge
+from .common import FunctionView, select, slider
 
 PADDINGS = ("zeros", "reflect")
 SIDE = 256
@@ -35,19 +36,13 @@ def draw(maps: dict[str, dict[int, np.ndarray]], layer: int, channel: int) -> tu
     zeros, reflect = zeros[channel], reflect[channel]
     top = max(float(zeros.max()), float(reflect.max()), 1e-12)
     difference = np.abs(zeros - reflect)
-    panels = [enlarge(heat(m, 0, top)) for m in (zeros, reflect)] + [enlarge(heat(difference, 0, top))]
+    panels = [enlarge(heat(m, 0, top), max(1, SIDE // len(m))) for m in (zeros, reflect, difference)]
     share = round(100 * float((difference > 0.01 * top).mean()))
     text = (
         f"Layer {layer}, channel {channel} of {len(maps['zeros'][layer])}. "
         f"Zeros, reflect, and their difference: above 1 % of the maximum on {share} % of the map."
     )
     return side_by_side(*panels), text
-
-
-def enlarge(picture: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """A picture [h, w, 3] with every pixel repeated until it is ``side`` pixels high and wide (or as near as whole numbers get)."""
-    times = max(1, side // picture.shape[0])
-    return picture.repeat(times, 0).repeat(times, 1)
 
 
 def build(image: torch.Tensor, networks: dict[str, VGG]) -> FunctionView:
@@ -59,7 +54,7 @@ def build(image: torch.Tensor, networks: dict[str, VGG]) -> FunctionView:
     """
     maps = {padding: all_maps(networks[padding], image) for padding in PADDINGS}
     layers = [(f"{layer}: {m.shape[0]} of {m.shape[1]} × {m.shape[2]}", layer) for layer, m in maps["zeros"].items()]
-    made = view(
+    made = FunctionView(
         lambda layer, channel: draw(maps, layer, channel),
         title="hierarchical features",
         layer=select("layer", layers, 4, unit="channels of h × w"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..plotting import heat, outline, side_by_side
 from .charts import GREEN, VERMILION, Axis, Chart, Curve, caption
-from .common import FunctionView, stops, view
+from .common import FunctionView, select
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,9 @@ def charts(trained: Sequence[Trained], spectrum: np.ndarray, wanted: float) -> t
     return variance, error
 
 
-def draw(
-    variance: Chart, error: Chart, one: Trained, image: np.ndarray, mask: np.ndarray, low: float | None = None, high: float | None = None
-) -> np.ndarray:
+def draw(variance: Chart, error: Chart, one: Trained, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Both charts with the chosen latent dimension marked, the image and its anomaly map (own colour scale): uint8."""
-    low = float(one.anomaly_map.min()) if low is None else low
-    high = float(one.anomaly_map.max()) if high is None else high
-    shown = outline(heat(one.anomaly_map, low, high), mask, width=2)
+    shown = outline(heat(one.anomaly_map), mask, width=2)
     return side_by_side(
         variance.draw(upright=one.c_d, dots=[(one.c_d, one.share)], note=f"c_d = {one.c_d}", note_at=0.6),
         error.draw(upright=one.c_d, dots=[(one.c_d, one.normal), (one.c_d, one.anomalous)]),
@@ -106,4 +102,4 @@ def build(trained: Sequence[Trained], spectrum: np.ndarray, image: np.ndarray, m
         return draw(variance, error, one, image, mask), text(one)
 
     middle = trained[len(trained) // 2].c_d
-    return view(function, title="Latent dimension", c_d=stops("latent dimension", list(by_dimension), middle, unit="channels"))
+    return FunctionView(function, title="Latent dimension", c_d=select("latent dimension", list(by_dimension), middle, unit="channels"))

@@ -13,7 +13,7 @@ from ..backbones.vgg import VGG
 from ..plotting import FOUND, TRUTH, heat, side_by_side, to_image
 from ..receptive_field import effective_receptive_field, effective_size
 from .canvas import canvas
-from .common import FunctionView, select, slider, view
+from .common import FunctionView, select, slider
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:
     """
     image = to_image(image)
     layers = [(f"{number}: {field.theory.size} pixels", number) for number, field in enumerate(fields, start=1)]
-    made = view(
+    made = FunctionView(
         lambda layer, row, column: draw(image, fields[layer - 1], layer, row, column),
         title="receptive fields",
         scale=2,

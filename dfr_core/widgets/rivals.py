@@ -10,7 +10,7 @@ import numpy as np
 
 from ..plotting import FOUND, heat, outline, side_by_side
 from .charts import BLUE, PAPER, caption
-from .common import FunctionView, select, view
+from .common import FunctionView, select
 
 #: Pixels between two pictures, and of the frame around the chosen method.
 GAP, FRAME = 8, 3
@@ -90,7 +90,7 @@ def build(cases: Sequence[Case], case: int = 0, method: str | None = None) -> Fu
         return draw(cases[case], method), text(cases[case], method)
 
     methods = list(cases[0].maps)
-    return view(
+    return FunctionView(
         function,
         title="One defect, all methods",
         method=select("method", methods, method or methods[0]),

@@ -10,7 +10,7 @@ import numpy as np
 from ..backbones.architecture import architecture
 from ..plotting import heat, outline, side_by_side
 from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
-from .common import FunctionView, select, stops, view
+from .common import FunctionView, select
 
 VGG19 = architecture("vgg19")
 
@@ -110,9 +110,9 @@ def build(
         return draw(axes, last, images[image], results[last].maps[image], masks[image]), text(last, results[last])
 
     layers = sorted(results)
-    return view(
+    return FunctionView(
         function,
         title="Grow the scale set",
-        last=stops("last layer", [(f"{k}: {VGG19.layers[k - 1].size} pixels", k) for k in layers], last or layers[0]),
+        last=select("last layer", [(f"{k}: {VGG19.layers[k - 1].size} pixels", k) for k in layers], last or layers[0]),
         image=select("test image", [(f"{k}: {name}", k) for k, name in enumerate(names)], image),
     )

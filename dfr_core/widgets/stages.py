@@ -12,7 +12,7 @@ from ..backbones.architecture import architecture
 from ..methods.cae import layer_widths
 from ..methods.flops import cae_flops, first_layer_saving
 from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
-from .common import FunctionView, select, slider, toggle, view
+from .common import FunctionView, select, slider, toggle
 
 FLOAT = 4  # bytes of a float32
 #: Layer sets of Tables IV and VI, and all sixteen layers.
@@ -146,7 +146,7 @@ def build(c_d: int = 200) -> FunctionView:
         parts = stages(layers, c_d, lean)
         return draw(parts, gflop, mib), text(layers, parts)
 
-    return view(
+    return FunctionView(
         function,
         title="Where arithmetic and memory go",
         layers=select("layer set", [(f"f{{{s}}}", s) for s in SETS], "1:12"),

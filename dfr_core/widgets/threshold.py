@@ -9,7 +9,7 @@ import numpy as np
 from ..plotting import FOUND, TRUTH, heat, side_by_side
 from ..scoring import allowed_pixels
 from .charts import GREY, INK, PURPLE, Axis, Chart, Curve, caption
-from .common import FunctionView, select, stops, view
+from .common import FunctionView, select
 
 HIT, MISS, FALSE_ALARM = FOUND, TRUTH, PURPLE
 #: Acceptable false positive rates to choose from; the paper shows 0 and 0.005 (Fig. 4).
@@ -118,9 +118,9 @@ def build(
         return picture, text(fpr, limit, count(maps[image] > limit, masks[image]))
 
     labels = names or [str(k) for k in range(len(images))]
-    return view(
+    return FunctionView(
         function,
         title="Threshold from the false positive rate",
-        fpr=stops("acceptable FPR", [(f"{rate:.2%}", rate) for rate in RATES], 0.005, unit="of normal pixels"),
+        fpr=select("acceptable FPR", [(f"{rate:.2%}", rate) for rate in RATES], 0.005, unit="of normal pixels"),
         image=select("test image", [(f"{k}: {label}", k) for k, label in enumerate(labels)], first),
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +16,15 @@ from ...data import Category, fingerprint
 from ...data.images import read_picture
 from ...data.synthetic import STAMP
 from ...errors import DFRError
+from ...methods.base import Detector
 from ...methods.model_file import versions
 from ...metrics import evaluation
-from ...plotting import TRUTH, outline
+from ...plotting import TRUTH, encoded, outline
 from ..evaluate import edition_of
 from ..pictures import at_size, line_width, marked
 from . import charts
 from .findings import Finding, choices, findings, kinds, total
 from .page import Report, Shown
-
-if TYPE_CHECKING:
-    from ...methods.base import Detector
 
 #: Pixels of the longer side of a photograph in the report.
 SIDE = 480
@@ -159,6 +156,4 @@ def _shown(finding: Finding, maps: np.ndarray, masks: np.ndarray | None, thresho
 
 
 def _jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade
-    return buffer.getvalue()
+    return encoded(Image.fromarray(image), "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade

@@ -11,6 +11,7 @@ from .engine import (
     SIZE,
     Array,
     Picture,
+    Rng,
     X,
     Y,
     blob,
@@ -30,8 +31,6 @@ from .engine import (
     tint,
 )
 
-Rng = np.random.Generator
-
 
 def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     """A transistor standing on perforated board: black case with a round metal eye, three legs into three holes."""
@@ -48,12 +47,9 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         feet = [place((26.0 * k + sway[k + 1], 114.0), cx, cy, angle) for k in (-1, 0, 1)]
         return [[tops[k], ((tops[k][0] + feet[k][0]) / 2, (tops[k][1] + feet[k][1]) / 2), feet[k]] for k in range(3)]
 
-    def draw(cx: float, cy: float, angle: float, legs: list[list[tuple[float, float]]], present: bool = True) -> tuple[Picture, Array]:
-        picture, wires = Picture(ground), np.zeros((SIZE, SIZE))
-        if not present:
-            return picture, wires
-        if legs:
-            wires = _stand(picture, legs, grain)
+    def draw(cx: float, cy: float, angle: float, legs: list[list[tuple[float, float]]]) -> tuple[Picture, Array]:
+        picture = Picture(ground)
+        wires = _stand(picture, legs, grain)
         u, v = frame(cx, cy, angle)
         case = box(u, v, 58, 50, 5)
         shadow = cover(box(u - 5, v - 6, 58, 50, 8), 8)
@@ -75,8 +71,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         else:
             left = flaw.uniform(0.15, 0.75)
             changed[k] = [(ax, ay), (ax + left * (cx - ax), ay + left * (cy - ay))]
-        other, _ = draw(x, y, tilt, changed)
-        picture.swap(other, picture.changed(other))
+        picture.redraw(draw(x, y, tilt, changed)[0])
     elif defect == "damaged_case":
         side, along = int(flaw.integers(4)), flaw.uniform(-0.9, 0.9)
         px, py = place(((58, 50 * along), (-58, 50 * along), (58 * along, -50), (58 * along, 20))[side], x, y, tilt)
@@ -86,7 +81,7 @@ def transistor(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     elif defect == "misplaced":
         # Logical: a perfect transistor in the wrong place, or none at all.
         if flaw.random() < 0.25:
-            other, moved = draw(x, y, tilt, legs, present=False)
+            other, moved = Picture(ground), parts
         else:
             angle = tilt + flaw.choice([-1, 1]) * flaw.uniform(0.12, 0.6)
             cx, cy = x + flaw.uniform(-26, 26), y + flaw.uniform(-14, 34)
@@ -139,17 +134,14 @@ def zipper(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         first = int(flaw.integers(1, count - 5))
         for k in range(first, first + int(flaw.integers(1, 4))):
             length[side, k] = flaw.uniform(0.0, 0.6) * (flaw.random() < 0.8)
-        changed = draw(length)
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(length))
     elif defect == "split_teeth":
         opening = flaw.uniform(4, 11) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(16, 40) ** 2))
-        changed = draw(whole, gap=np.where(opening > 0.6, opening, 0.0))
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(whole, gap=np.where(opening > 0.6, opening, 0.0)))
     elif defect == "squeezed_teeth":
         push = flaw.choice([-1, 1]) * flaw.uniform(4, 8) * np.exp(-((v - at) ** 2) / (2 * flaw.uniform(8, 16) ** 2))
         push = push * (np.sign(u) == flaw.choice([-1, 1]))
-        changed = draw(whole, squash=push)
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(whole, squash=push))
     else:
         side = flaw.choice([-1, 1])
         if defect == "fabric_border":

@@ -22,18 +22,19 @@ EDGE = 0.12
 SUPERSAMPLING = 4
 
 Array = np.ndarray
+Rng = np.random.Generator
 Colour = Sequence[float] | Array
 
 
 # ---------------------------------------------------------------- randomness
 
 
-def stream(*key: int) -> np.random.Generator:
+def stream(*key: int) -> Rng:
     """A random stream of its own for every key of non-negative integers."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def noise(rng: np.random.Generator, rows: int, columns: int | None = None) -> Array:
+def noise(rng: Rng, rows: int, columns: int | None = None) -> Array:
     """Smooth random field [256, 256], about -1..1, with ``rows`` x ``columns`` random knots across the picture."""
     lattice = 2 * rng.random((rows, columns or rows)) - 1
     if lattice.shape == (SIZE, SIZE):
@@ -41,7 +42,7 @@ def noise(rng: np.random.Generator, rows: int, columns: int | None = None) -> Ar
     return np.asarray(Image.fromarray(lattice.astype(np.float32)).resize((SIZE, SIZE), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
-def fractal(rng: np.random.Generator, rows: int, columns: int | None = None, octaves: int = 4, gain: float = 0.6) -> Array:
+def fractal(rng: Rng, rows: int, columns: int | None = None, octaves: int = 4, gain: float = 0.6) -> Array:
     """Sum of ``octaves`` noises, each twice as fine and ``gain`` times as strong as the one before, about -1..1."""
     total, power = np.zeros((SIZE, SIZE)), 0.0
     for octave in range(octaves):
@@ -50,17 +51,17 @@ def fractal(rng: np.random.Generator, rows: int, columns: int | None = None, oct
     return total / power**0.5
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     """A number between ``low`` and ``high``, small ones as likely as large ones."""
     return float(low * (high / low) ** rng.random())
 
 
-def anywhere(rng: np.random.Generator) -> tuple[float, float]:
+def anywhere(rng: Rng) -> tuple[float, float]:
     """A point (x, y) anywhere in the picture; a defect around it may run over the border."""
     return float(SIZE * rng.random()), float(SIZE * rng.random())
 
 
-def within(rng: np.random.Generator, x: float, y: float, a: float, b: float | None = None, angle: float = 0.0) -> tuple[float, float]:
+def within(rng: Rng, x: float, y: float, a: float, b: float | None = None, angle: float = 0.0) -> tuple[float, float]:
     """A point (x, y) uniformly inside the ellipse with half axes ``a``, ``b`` around (x, y), turned by ``angle``."""
     radius, turn = rng.random() ** 0.5, 2 * np.pi * rng.random()
     return place((radius * a * np.cos(turn), radius * (b or a) * np.sin(turn)), x, y, angle)
@@ -153,7 +154,7 @@ def stroke(*lines: Sequence[tuple[float, float]], width: float = 3.0, taper: boo
 
 
 def wander(
-    rng: np.random.Generator, x: float, y: float, angle: float, length: float, wiggle: float = 0.2, steps: int = 14
+    rng: Rng, x: float, y: float, angle: float, length: float, wiggle: float = 0.2, steps: int = 14
 ) -> list[tuple[float, float]]:
     """Points of a random curve of some length whose middle is (x, y); ``wiggle`` radians of turn each step."""
     step = length / steps
@@ -165,7 +166,7 @@ def wander(
     return [(px + dx, py + dy) for px, py in points]
 
 
-def scratches(rng: np.random.Generator, x: float, y: float, angle: float, spread: float, longest: float) -> Array:
+def scratches(rng: Rng, x: float, y: float, angle: float, spread: float, longest: float) -> Array:
     """Coverage of one to three nearly straight scratches near (x, y), at ``angle`` give or take ``spread`` radians."""
     lines = []
     for k in range(rng.integers(1, 4)):
@@ -175,14 +176,7 @@ def scratches(rng: np.random.Generator, x: float, y: float, angle: float, spread
 
 
 def blob(
-    rng: np.random.Generator,
-    x: float,
-    y: float,
-    radius: float,
-    rough: float = 0.3,
-    stretch: float = 1.0,
-    angle: float = 0.0,
-    soft: float = 1.5,
+    rng: Rng, x: float, y: float, radius: float, rough: float = 0.3, stretch: float = 1.0, angle: float = 0.0, soft: float = 1.5
 ) -> Array:
     """Coverage of an irregular patch of about ``radius`` pixels; ``soft`` is the width of its edge in pixels."""
     u, v = frame(x, y, angle)
@@ -190,7 +184,7 @@ def blob(
     return cover(ellipse(u, v, radius * stretch, radius / stretch) - rough * radius * fractal(rng, knots, octaves=2), soft)
 
 
-def cells(rng: np.random.Generator, rows: int, columns: int) -> Array:
+def cells(rng: Rng, rows: int, columns: int) -> Array:
     """Irregular cells, about ``rows`` x ``columns`` across the picture: how much nearer, in pixels, each pixel is to
     its own cell's seed than to the next one's; 0 on the borders between cells (Worley's F2 - F1)."""
     high, wide = SIZE / rows, SIZE / columns
@@ -318,6 +312,10 @@ class Picture:
         self.mask |= region
         return self
 
+    def redraw(self, other: Picture, least: float = 0.01) -> Picture:
+        """A defect in the structure: take from the same scene drawn differently what has :meth:`changed`."""
+        return self.swap(other, self.changed(other, least))
+
     def changed(self, other: Picture, least: float = 0.01) -> Array:
         """Where the same scene drawn differently differs by more than ``least`` in some colour, bool [256, 256].
 
@@ -331,7 +329,7 @@ class Picture:
         return region & (sizes[parts] >= 8)
 
 
-def camera(rgb: Array, rng: np.random.Generator, grain: float = 0.005) -> Array:
+def camera(rgb: Array, rng: Rng, grain: float = 0.005) -> Array:
     """Photograph a scene: gain and offset of the light, a gentle gradient across it, sensor noise; uint8 [256, 256, 3].
 
     It is an inspection camera: the lamp stands still (upper left, as in :func:`relief`), its brightness keeps to a per

@@ -11,6 +11,7 @@ from .engine import (
     SIZE,
     Array,
     Picture,
+    Rng,
     X,
     Y,
     blob,
@@ -34,8 +35,6 @@ from .engine import (
     wander,
     within,
 )
-
-Rng = np.random.Generator
 
 
 def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
@@ -71,8 +70,7 @@ def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         picture.flaw((0.08, 0.06, 0.05), stroke(points, width=2.2, taper=True) * on, 0.9)
     elif defect == "faulty_imprint":
         other = (None, ("50", 0, 0), ("500", 14, flaw.uniform(-12, 12)), ("505", 0, 0))[flaw.integers(4)]
-        changed, _ = draw(imprint=other)
-        picture.swap(changed, picture.changed(changed, 0.02))
+        picture.redraw(draw(imprint=other)[0], 0.02)
     elif defect == "poke":
         radius = log_uniform(flaw, 3, 7)
         picture.flaw((0.97, 0.90, 0.80), blob(flaw, px + 1, py + 1, 1.4 * radius, 0.3, soft=2) * on, 0.5)
@@ -82,8 +80,7 @@ def capsule(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     elif defect == "squeeze":
         u, v = frame(x, y, angle)
         dent = flaw.uniform(5, 13) * np.exp(-((u - flaw.uniform(-70, 70)) ** 2) / (2 * flaw.uniform(9, 20) ** 2)) * (v < 0)
-        changed, _ = draw(pinch=dent)
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(pinch=dent)[0])
     return picture
 
 
@@ -122,8 +119,7 @@ def pill(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         picture.flaw((0.30, 0.28, 0.26), stroke(points, width=1.8, taper=True) * on, 0.85)
     elif defect == "faulty_imprint":
         choice = (("FE", (0, 0)), ("", (0, 0)), ("FF", (-14, 8)), ("LF", (0, 0)))[flaw.integers(4)]
-        changed = draw(*choice)
-        picture.swap(changed, picture.changed(changed, 0.012))
+        picture.redraw(draw(*choice), 0.012)
     elif defect == "pill_type":
         # Logical: the whole tablet is of the wrong, slightly yellower kind.
         picture.swap(draw(tone=((1.0, 0.90, 0.68), (0.90, 0.93, 0.98), (0.98, 0.84, 0.80))[flaw.integers(3)]), inside < 0.5)
@@ -158,8 +154,7 @@ def screw(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     on = cover(solid + 1)
     if defect == "manipulated_front":
         start, amount = flaw.uniform(55, 92), flaw.choice([-1, 1]) * flaw.uniform(5, 16)
-        changed, _ = draw(bend=amount * (np.clip(u - start, 0, None) / (108 - start)) ** 2)
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(bend=amount * (np.clip(u - start, 0, None) / (108 - start)) ** 2)[0])
     elif defect == "scratch_head":
         px, py = place((-100 + flaw.uniform(-2, 6), flaw.uniform(-16, 16)), x, y, angle)
         chip = blob(flaw, px, py, log_uniform(flaw, 3, 8), 0.5, 1.3, angle + flaw.uniform(0, 3)) * on
@@ -213,13 +208,11 @@ def toothbrush(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         reach, push, way = flaw.uniform(8, 22), flaw.uniform(7, 16), 2 * np.pi * flaw.random()
         lean = push * np.exp(-(away**2) / (2 * reach**2)) * (0.4 + 0.6 * flaw.random(len(away)))
         lean[lean < 1.2] = 0
-        changed, _ = draw(spots + np.outer(lean, (np.cos(way), np.sin(way))), everything)
-        picture.swap(changed, picture.changed(changed))
+        picture.redraw(draw(spots + np.outer(lean, (np.cos(way), np.sin(way))), everything)[0])
     elif defect == "missing_tuft":
         first = int(flaw.integers(len(tufts)))
         lost = (number >= first) & (number < first + int(flaw.integers(1, 4)))
-        changed, _ = draw(spots, ~lost)
-        picture.swap(changed, picture.changed(changed, 0.02))
+        picture.redraw(draw(spots, ~lost)[0], 0.02)
     elif defect == "contamination":
         px, py = within(flaw, x, y, 38, 95, angle)
         lump = blob(flaw, px, py, log_uniform(flaw, 4, 17), 0.5, stretch=1.2, angle=np.pi * flaw.random(), soft=2)

@@ -12,6 +12,7 @@ import numpy as np
 from .engine import (
     Array,
     Picture,
+    Rng,
     X,
     Y,
     blob,
@@ -36,8 +37,6 @@ from .engine import (
     wander,
     within,
 )
-
-Rng = np.random.Generator
 
 
 def bottle(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
@@ -137,8 +136,7 @@ def cable(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     elif defect == "missing_cable":
         picture.swap(draw(wires=others), away < 42.5)
     elif defect == "missing_wire":
-        empty = draw(copper=others)
-        picture.swap(empty, picture.changed(empty))
+        picture.redraw(draw(copper=others))
     elif defect == "bent_wire":
         _bend(picture, flaw, cx, cy)
     elif defect == "cut_insulation":
@@ -236,8 +234,7 @@ def metal_nut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
     if defect == "flip":
         # Logical: a perfect nut lying on its other side; the hooks point the other way.
         other, _ = silhouette(mirrored=True)
-        flipped = draw(other, out)
-        picture.swap(flipped, picture.changed(flipped))
+        picture.redraw(draw(other, out))
     elif defect == "bent":
         # A wing bent up or down looks shorter, and turned toward the lamp or away from it.
         wings, k = [1.0, 1.0, 1.0, 1.0], int(flaw.integers(4))
@@ -246,7 +243,7 @@ def metal_nut(rng: Rng, flaw: Rng, defect: str | None) -> Picture:
         bent = draw(other, out)
         u, v = frame(x, y, angle)
         bent.shade((0.6, 1.35)[flaw.integers(2)], cover(66 - (u, v, -u, -v)[k], 8) * cover(other))
-        picture.swap(bent, picture.changed(bent))
+        picture.redraw(bent)
     elif defect in ("color", "scratch"):
         at, far = 2 * np.pi * flaw.random(), flaw.uniform(44, 74)
         px, py = x + far * np.cos(at), y + far * np.sin(at)

@@ -12,6 +12,7 @@ import numpy as np
 from .engine import (
     Array,
     Picture,
+    Rng,
     X,
     Y,
     anywhere,
@@ -33,8 +34,6 @@ from .engine import (
     tint,
     wander,
 )
-
-Rng = np.random.Generator
 
 
 def _thread(flaw: Rng, picture: Picture, colour: tuple[float, float, float], width: float) -> None:
