@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from dfr_core import DFRError, load_detector, method
 from dfr_core.files import load_tensors
 from dfr_core.methods.descriptors import describe
-from dfr_core.methods.knowledge import knowledge, layer_that_sees
-from dfr_core.methods.leaves import dead_leaves
-from dfr_core.methods.patch_network import LAYERS, PatchNetwork, field, normalise
 from dfr_core.methods.st import STm, STp65, regression_and_variance
-from dfr_core.methods.st_settings import STmSettings, STp65Settings
-from dfr_core.methods.teacher import Crops, Lesson, compactness_loss, metric_loss, teacher_of
+from dfr_core.methods.st.lessons import dead_leaves, knowledge, layer_that_sees
+from dfr_core.methods.st.network import LAYERS, PatchNetwork, field, normalise
+from dfr_core.methods.st.settings import STmSettings, STp65Settings
+from dfr_core.methods.st.teacher import Crops, Lesson, compactness_loss, metric_loss, teacher_of
 from dfr_core.methods.train import Checkpoint
 
 CPU = torch.device("cpu")
@@ -309,7 +308,7 @@ def test_students_differ_and_the_teacher_stays(st_m):
 
 def test_a_file_needs_no_network_beside_it(st_m, tmp_path, images, monkeypatch):
     st_m.save(tmp_path / "m")
-    monkeypatch.setattr("dfr_core.methods.teacher.knowledge", None)
+    monkeypatch.setattr("dfr_core.methods.st.teacher.knowledge", None)
     assert np.array_equal(load_detector(tmp_path / "m", device="cpu").anomaly_map(images), st_m.anomaly_map(images))
     assert st_m.weights_fingerprint_ == load_tensors(tmp_path / "m")[1]["weights_fingerprint"] == ""
     with pytest.raises(DFRError, match="weights: a model of the method ST-m holds all its weights; leave it away"):

@@ -68,10 +68,7 @@ class AnoGANSettings(PixelSettings):
         self.check_type("feature_weight", (int, float), "a number")
         if not 0 <= self.feature_weight <= 1:
             raise DFRError(Setting("feature_weight"), f"{self.feature_weight} is not in [0, 1]", "the paper uses 0.1")
-        for name in ("matching", "noise"):
-            self.check_type(name, (int, float), "a number")
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise DFRError(Setting(name), f"{getattr(self, name)} is negative or not finite", "0 is none")
+        self.check_not_negative("matching", "noise")
         if self.batch_size < 2:
             raise DFRError(Setting("batch_size"), "a batch of one patch has no spread to normalise by", "use at least 2")
 

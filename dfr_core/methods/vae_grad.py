@@ -48,8 +48,7 @@ class VAEGradSettings(PixelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("noise", "rate")
-        if self.closeness != 0:
-            self.check_positive("closeness")
+        self.check_not_negative("closeness")
         self.check_whole("iterations", 1)
         self.check_choice("mask", ("squared", "relative"))
 

@@ -12,7 +12,7 @@
        score = (e - e_mean) / e_std + (v - v_mean) / v_std.
 4. ST-p65 has p = 65; ST-m takes the mean of the scores for p = 17, 33 and 65.
 
-Shapes: image [3, h, w]; T and S_m [d, h_o, w_o] with one patch in every ``stride`` pixels, in one pass (:mod:`.patch_network`).
+Shapes: image [3, h, w]; T and S_m [d, h_o, w_o] with one patch in every ``stride`` pixels, in one pass (:mod:`.network`).
 
 >>> e, v = regression_and_variance(torch.tensor([[3.0, 0.0]]), torch.tensor([[[1.0, 0.0]], [[1.0, 2.0]]]), dim=1)
 >>> e, v
@@ -29,14 +29,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import scoring
-from ..device import arithmetic
-from ..errors import DFRError, Setting
-from .base import Detector
-from .patch_network import PatchNetwork, field, normalise
-from .st_settings import STmSettings, STp65Settings, STSettings
+from ... import scoring
+from ...device import arithmetic
+from ...errors import DFRError, Setting
+from ..base import Detector
+from ..train import Checkpoint, ProgressBar, check_finite, run_name, train
+from .network import PatchNetwork, field, normalise
+from .settings import STmSettings, STp65Settings, STSettings
 from .teacher import Crops, Loop, teacher_of
-from .train import Checkpoint, ProgressBar, check_finite, run_name, train
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
 RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
