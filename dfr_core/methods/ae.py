@@ -128,10 +128,10 @@ class SSIM:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """x, y [n, c, h, w] in [0, 1] -> [n, c, h, w] in [-1, 1]; 1 where the windows are equal."""
-        m_x, m_y = self._means(x), self._means(y)
-        spread = self._means(x * x + y * y) - m_x * m_x - m_y * m_y  # both variances together
-        shared = self._means(x * y) - m_x * m_y
-        return (2 * m_x * m_y + C1) * (2 * shared + C2) / ((m_x * m_x + m_y * m_y + C1) * (spread + C2))
+        m_x, m_y, m_squares, m_product = self._means(torch.stack([x, y, x * x + y * y, x * y]))
+        squares, product = m_x * m_x + m_y * m_y, m_x * m_y
+        spread, shared = m_squares - squares, m_product - product  # both variances together, and the covariance
+        return (2 * product + C1) * (2 * shared + C2) / ((squares + C1) * (spread + C2))
 
     def _means(self, x: Tensor) -> Tensor:
         return self.rows @ x @ self.columns.T

@@ -40,7 +40,7 @@ from .pixels import SHRINKS, SLOPE, PixelDetector, PixelSettings
 CHANNELS = (64, 128, 256, 512)
 _SLIM = {
     "zoom": 4, "patch": None, "stride": 16, "width": 0.25, "latent_dim": 32, "learning_rate": 5e-3, "schedule": "onecycle",
-    "batch_size": 16, "matching": 2000.0, "noise": 0.1, "search_steps": 40, "search_rate": 0.1, "candidates": 64,
+    "batch_size": 8, "matching": 2000.0, "noise": 0.1, "search_steps": 20, "search_rate": 0.2, "candidates": 64,
 }  # fmt: skip
 
 

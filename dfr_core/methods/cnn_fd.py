@@ -53,7 +53,7 @@ class CNNFDSettings(DescribedSettings):
     stride: int = setting(4, "pixels from one patch to the next")
     patches: int = setting(100_000, "normal patches, drawn with the seed, that PCA and k-means learn from")
     variance: float = setting(0.95, "share of the variance that the PCA keeps")
-    clusters: int = setting(50, "K, words of the dictionary")
+    clusters: int = setting(10, "K, words of the dictionary")
     nearest: int = setting(1, "m, words whose distances are averaged")
     precision: str = setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the rest in TF32)")
     seed: int = setting(0, "seeds an untrained backbone, the draw of the patches and k-means")

@@ -11,6 +11,7 @@ all patches of a crop in one pass: the unit in a patch's middle describes it, in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,7 @@ def layer_that_sees(backbone: str, patch: int) -> int:
     return min(range(1, len(layers) + 1), key=lambda layer: abs(layers[layer - 1].size - patch))
 
 
+@lru_cache(maxsize=1)  # the teachers of all sizes look at the same pictures
 def dead_leaves(n: int, side: int, seed: int) -> Tensor:
     """``n`` pictures: uint8 [n, 3, side, side]."""
     return torch.from_numpy(np.stack([_picture(side, np.random.default_rng([seed, 8, k])) for k in range(n)]))

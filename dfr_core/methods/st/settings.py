@@ -16,7 +16,7 @@ _SLIM = {
     "teacher_batch": 8, "teacher_units": 6, "teacher_rate": 1e-3, "stride": 4, "learning_rate": 5e-4, "schedule": "onecycle",
     "readout": "solved",
 }  # fmt: skip
-#: The students' steps, over whole images, are what its few seconds a category allow.
+#: The students' steps are what its few seconds a category allow.
 _EMBEDDED = _SLIM | {"n_pictures": 48, "teacher_steps": 400, "steps": 100}
 
 
@@ -97,5 +97,5 @@ class STp65Settings(STSettings):
 class STmSettings(STSettings):
     """All three sizes."""
 
-    EDITIONS = STSettings.EDITIONS | {"embedded": _EMBEDDED | {"steps": 16}}
+    EDITIONS = STSettings.EDITIONS | {"embedded": _EMBEDDED | {"crop": 16, "steps": 40}}
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])

@@ -34,7 +34,7 @@ from .lessons import Knowledge, dead_leaves, knowledge
 from .network import PatchNetwork, normalise
 
 log = logging.getLogger("dfr")
-VERSION = 2  # of what is below and of the pictures: teachers of another version are made again
+VERSION = 3  # of what is below and of the pictures: teachers of another version are made again
 SIDE = 256  # of the pictures
 NOISE, GREY = 0.1, 0.1  # of a positive: standard deviation of the noise on pixels in 0..1, chance to lose the colour (3.1)
 _CROPS = 5  # name of a random stream
