@@ -48,7 +48,7 @@ class AESSIMSettings(PixelSettings):
     """Choices of AE-ssim."""
 
     window: int = setting(11, "side in pixels of SSIM's window, counted after zoom")
-    EDITIONS = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 350}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
