@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DFRError
-from .settings import EDITION_VARIABLE, Settings, current_edition_name, edition_settings  # noqa: F401 (the variable's name is asked for here)
+from .settings import EDITION_VARIABLE, Settings, current_edition_name  # noqa: F401 (the variable's name is asked for here)
 
 if TYPE_CHECKING:
     from .data import Category
@@ -98,9 +98,9 @@ def cache_folder() -> Path:
 
 
 EDITIONS = {
-    "quick": Edition("quick", edition_settings("quick"), 8, 2, 1, "synthetic data"),
-    "embedded": Edition("embedded", edition_settings("embedded"), 16, 4, 4, "synthetic data", seeds=3),
-    "paper": Edition("paper", edition_settings("paper"), 0, 0, 0, "MVTec AD"),
+    "quick": Edition("quick", Settings.of_edition("quick"), 8, 2, 1, "synthetic data"),
+    "embedded": Edition("embedded", Settings.of_edition("embedded"), 16, 4, 4, "synthetic data", seeds=3),
+    "paper": Edition("paper", Settings.of_edition("paper"), 0, 0, 0, "MVTec AD"),
 }
 
 
@@ -110,7 +110,7 @@ def edition(name: str) -> Edition:
     Raises:
         DFRError: there is none of that name.
     """
-    edition_settings(name)
+    Settings.of_edition(name)
     return EDITIONS[name]
 
 

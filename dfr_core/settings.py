@@ -113,6 +113,33 @@ class MethodSettings:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise DFRError(Setting(name), f"{value!r} is not a whole number of at least {least}")
 
+    def check_positive(self, *names: str) -> None:
+        """Raises DFRError unless the fields are positive numbers."""
+        for name in names:
+            self.check_type(name, (int, float), "a number")
+            if not 0 < getattr(self, name) < float("inf"):
+                raise DFRError(Setting(name), f"{getattr(self, name)} is not a positive number")
+
+    def check_not_negative(self, *names: str) -> None:
+        """Raises DFRError unless the fields are finite numbers of at least 0."""
+        for name in names:
+            self.check_type(name, (int, float), "a number")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise DFRError(Setting(name), f"{getattr(self, name)} is negative or not finite", "0 is none")
+
+    def check_share(self, name: str, mend: str = "") -> None:
+        """Raises DFRError unless the field is a number in (0, 1]."""
+        self.check_type(name, (int, float), "a number")
+        if not 0 < getattr(self, name) <= 1:
+            raise DFRError(Setting(name), f"{getattr(self, name)} is not in (0, 1]", mend)
+
+    def check_network(self, title: str) -> None:
+        """Raises DFRError unless ``padding``, ``weights`` and ``width`` can be those of a frozen network of that title."""
+        self.check_choice("padding", ("zeros", "reflect"))
+        if not isinstance(self.weights, str) or not self.weights:
+            raise DFRError(Setting("weights"), "give 'imagenet', 'distilled', 'untrained' or the path of a weights file")
+        self.check_share("width", f"1 is the full {title}")
+
     def check_image_size(self) -> None:
         """Bring ``image_size`` into its one form, so that equal sizes are equal settings; errors as :func:`checked_size`."""
         object.__setattr__(self, "image_size", checked_size(self.image_size))  # the class is frozen
@@ -124,19 +151,11 @@ class MethodSettings:
             raise DFRError(Setting("seed"), f"{self.seed} is above 2**63 - 1, the largest that torch takes")
 
 
-#: What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
+# What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
 _SLIM: dict[str, Any] = {
-    "weights": "distilled",
-    "width": 0.125,
-    "padding": "reflect",
-    "variance": 0.97,
-    "initialisation": "pca",
-    "pca_samples": 4096,
-    "learning_rate": 4e-3,
-    "schedule": "onecycle",
-    "positions": 32,
-    "steps": 400,
-}
+    "weights": "distilled", "width": 0.125, "padding": "reflect", "variance": 0.97, "initialisation": "pca", "pca_samples": 4096,
+    "learning_rate": 4e-3, "schedule": "onecycle", "positions": 32, "steps": 400,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,7 +202,7 @@ class Settings(MethodSettings):
 
     def __post_init__(self) -> None:
         self.architecture.parse(self.layers)
-        self.check_choice("padding", ("zeros", "reflect"))
+        self.check_network(self.architecture.title)
         self.check_choice("interpolation", INTERPOLATIONS)
         self.check_choice("hidden", ("table-viii", "released"))
         self.check_choice("initialisation", ("default", "centred", "pca"))
@@ -205,16 +224,10 @@ class Settings(MethodSettings):
             if getattr(self, name) is not None:
                 self.check_whole(name, 1)
         self.check_seed()
-        if not isinstance(self.weights, str) or not self.weights:
-            raise DFRError(Setting("weights"), "give 'imagenet', 'distilled', 'untrained' or the path of a weights file")
-        for name in ("width", "variance", "learning_rate"):
-            self.check_type(name, (int, float), "a number")
+        self.check_share("variance", "the paper uses 0.9")
+        self.check_type("learning_rate", (int, float), "a number")
         for name in ("keep_padding", "batch_norm"):
             self.check_type(name, bool, "True or False")  # "no" would count as yes
-        if not 0 < self.width <= 1:
-            raise DFRError(Setting("width"), f"{self.width} is not in (0, 1]", f"1 is the full {self.architecture.title}")
-        if not 0 < self.variance <= 1:
-            raise DFRError(Setting("variance"), f"{self.variance} is not in (0, 1]", "the paper uses 0.9")
         if not 0 < self.learning_rate < float("inf"):
             raise DFRError(Setting("learning_rate"), f"{self.learning_rate} is not a positive number", "the paper uses 1e-4")
         if self.kernel > min(sides(self.image_size)):
@@ -267,8 +280,6 @@ def released(**changes: Any) -> Settings:
 
 #: Names the edition where nobody says which.
 EDITION_VARIABLE = "DFR_EDITION"
-#: The settings of an edition (see :mod:`dfr_core.editions`).
-edition_settings = Settings.of_edition
 
 
 def current_edition_name() -> str:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dfr_core import DFRError, method
-from dfr_core.methods.ae import AEL2Settings, AESSIMSettings
+from dfr_core.methods.ae import SSIM, AEL2Settings, AESSIMSettings
 from dfr_core.methods.pixels import decoder, encoder
-from dfr_core.methods.ssim import SSIM
 from dfr_core.metrics import roc_auc
 
 SMALL = {"image_size": 64, "patch": 32, "stride": 16, "width": 0.25, "latent_dim": 20, "learning_rate": 4e-3, "schedule": "onecycle"}

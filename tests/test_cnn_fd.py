@@ -178,6 +178,6 @@ def test_impossible_settings(changes, match):
 def test_editions():
     paper, embedded, quick = (method("CNN-FD").of_edition(name) for name in ("paper", "embedded", "quick"))
     assert (paper.backbone, paper.layer, paper.cut) == ("resnet18", 9, True)
-    assert (paper.patches, paper.variance, paper.clusters) == (100_000, 0.95, 50)
+    assert (paper.patches, paper.variance, paper.clusters) == (100_000, 0.95, 10)
     assert embedded.weights == quick.weights == "distilled" and quick.patches < embedded.patches
     assert CNNFD(quick, device="cpu").extractor.backbone.width == 0.125  # its network comes along

@@ -106,7 +106,7 @@ def test_training_helps():
     [
         ({"noise": 0}, "noise: 0 is not a positive number"),
         ({"rate": -1}, "rate: -1 is not"),
-        ({"closeness": -0.1}, "closeness: -0.1 is not"),
+        ({"closeness": -0.1}, "closeness: -0.1 is negative"),
         ({"iterations": 0}, "iterations: 0 is not a whole number"),
         ({"mask": "none"}, "mask: 'none' is not one of"),
     ],

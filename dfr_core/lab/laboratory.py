@@ -20,7 +20,7 @@ from ..methods import METHODS, method
 from ..methods.base import Detector
 from ..methods.model_file import versions
 from ..records import Store, file_fingerprint, key_of
-from ..settings import MethodSettings, Settings, edition_settings
+from ..settings import MethodSettings, Settings
 from .code import code_version
 from .trial import Protocol
 
@@ -72,7 +72,7 @@ class Laboratory:
             return replace(self.settings, seed=seed)
         theirs = method(self.method).of_edition(self.edition.name)
         changes: dict[str, Any] = {"seed": seed, "image_size": self.settings.image_size}
-        if hasattr(theirs, "weights") and self.settings.weights != edition_settings(self.edition.name).weights:
+        if hasattr(theirs, "weights") and self.settings.weights != Settings.of_edition(self.edition.name).weights:
             changes["weights"] = self.settings.weights
         return replace(theirs, **changes)
 

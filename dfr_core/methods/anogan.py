@@ -40,7 +40,7 @@ from .pixels import SHRINKS, SLOPE, PixelDetector, PixelSettings
 CHANNELS = (64, 128, 256, 512)
 _SLIM = {
     "zoom": 4, "patch": None, "stride": 16, "width": 0.25, "latent_dim": 32, "learning_rate": 5e-3, "schedule": "onecycle",
-    "batch_size": 16, "matching": 2000.0, "noise": 0.1, "search_steps": 40, "search_rate": 0.1, "candidates": 64,
+    "batch_size": 8, "matching": 2000.0, "noise": 0.1, "search_steps": 20, "search_rate": 0.2, "candidates": 64,
 }  # fmt: skip
 
 
@@ -68,10 +68,7 @@ class AnoGANSettings(PixelSettings):
         self.check_type("feature_weight", (int, float), "a number")
         if not 0 <= self.feature_weight <= 1:
             raise DFRError(Setting("feature_weight"), f"{self.feature_weight} is not in [0, 1]", "the paper uses 0.1")
-        for name in ("matching", "noise"):
-            self.check_type(name, (int, float), "a number")
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise DFRError(Setting(name), f"{getattr(self, name)} is negative or not finite", "0 is none")
+        self.check_not_negative("matching", "noise")
         if self.batch_size < 2:
             raise DFRError(Setting("batch_size"), "a batch of one patch has no spread to normalise by", "use at least 2")
 

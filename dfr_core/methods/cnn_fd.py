@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import scoring
-from ..backbones.architecture import ARCHITECTURES, architecture
+from ..backbones.architecture import architecture
 from ..backbones.resnet import N_LAYERS, RESNET18
 from ..device import full_precision
 from ..errors import DFRError, Setting
 from ..extract import Extractor
 from ..regional import RegionalFeatures
-from ..settings import MethodSettings, Size, setting, sides, size_in_words
-from .descriptors import PatchByPatch
+from ..settings import setting, sides, size_in_words
+from .descriptors import DescribedSettings, PatchByPatch
 from .on_network import OnNetwork
 
 # The small editions read the slim VGG19 that comes along (docs/choices.md).
@@ -44,21 +44,16 @@ _PATCHES = 4  # name of a random stream, beside those of training and of the fea
 
 
 @dataclass(frozen=True)
-class CNNFDSettings(MethodSettings):
+class CNNFDSettings(DescribedSettings):
     """The choices of CNN-FD; the defaults are those of the MVTec AD paper at the image size of DFR's experiments."""
 
-    image_size: Size = setting(256, "side in pixels to which images are resized (DFR, IV-A4); or height x width, such as 256x512")
-    backbone: str = setting("resnet18", "the frozen network: resnet18 (the source's), vgg19 or vgg16")
-    weights: str = setting("imagenet", "its weights: imagenet, untrained (from seed), a file, or distilled (vgg19 only)")
-    width: float = setting(1.0, "scale of a VGG's channels; 1 is the real network")
-    padding: str = setting("zeros", "padding of a VGG's convolutions, zeros or reflect")
     layer: int = setting(N_LAYERS, "the one layer that describes; the last of a resnet18 is 9")
     cut: bool = setting(True, "pass each patch through the network alone (the source); no: one pass, its map averaged over each patch")
     kernel: int = setting(16, "side of a patch in pixels")
     stride: int = setting(4, "pixels from one patch to the next")
     patches: int = setting(100_000, "normal patches, drawn with the seed, that PCA and k-means learn from")
     variance: float = setting(0.95, "share of the variance that the PCA keeps")
-    clusters: int = setting(50, "K, words of the dictionary")
+    clusters: int = setting(10, "K, words of the dictionary")
     nearest: int = setting(1, "m, words whose distances are averaged")
     precision: str = setting("fp32", "fp32, or on CUDA tf32 or bf16 (the backbone in bf16, the rest in TF32)")
     seed: int = setting(0, "seeds an untrained backbone, the draw of the patches and k-means")
@@ -71,20 +66,13 @@ class CNNFDSettings(MethodSettings):
     interpolation = "nearest"
 
     def __post_init__(self) -> None:
-        self.check_choice("backbone", (RESNET18, *ARCHITECTURES))
-        self.check_choice("padding", ("zeros", "reflect"))
+        super().__post_init__()
         self.check_choice("precision", ("fp32", "tf32", "bf16"))
         self.check_type("cut", bool, "True or False")
-        self.check_image_size()
         for name in ("layer", "kernel", "stride", "patches", "clusters", "nearest"):
             self.check_whole(name, 1)
         self.check_seed()
-        if not isinstance(self.weights, str) or not self.weights:
-            raise DFRError(Setting("weights"), "give 'imagenet', 'distilled', 'untrained' or the path of a weights file")
-        for name in ("width", "variance"):
-            self.check_type(name, (int, float), "a number")
-            if not 0 < getattr(self, name) <= 1:
-                raise DFRError(Setting(name), f"{getattr(self, name)} is not in (0, 1]")
+        self.check_share("variance")
         last = N_LAYERS if self.backbone == RESNET18 else architecture(self.backbone).n_layers
         if self.layer > last:
             raise DFRError(Setting("layer"), f"{self.layer} is beyond {last}, the last of {self.backbone}")
@@ -92,11 +80,7 @@ class CNNFDSettings(MethodSettings):
             raise DFRError(Setting("kernel"), (f"{self.kernel} exceeds ", Setting("image_size"), f" {size_in_words(self.image_size)}"))
         if self.nearest > self.clusters:
             raise DFRError(Setting("nearest"), (f"{self.nearest} exceeds ", Setting("clusters"), f" {self.clusters}"))
-        if self.backbone == RESNET18 and (not self.cut or self.width != 1 or self.padding != "zeros"):
-            raise DFRError(
-                Setting("backbone"),
-                ("resnet18 needs ", Setting("cut", True), ", ", Setting("width", 1), " and ", Setting("padding", "zeros")),
-            )
+        self.check_resnet(cut=True)
 
     @property
     def layer_numbers(self) -> tuple[int, ...]:

@@ -6,19 +6,46 @@ phi(p) = mean_ij phi_l(p)_ij, c_l numbers. (The last layer of a ResNet-18 makes 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..backbones.architecture import ARCHITECTURES, architecture
 from ..backbones.resnet import RESNET18, ResNet18
 from ..backbones.weights import build_backbone
+from ..errors import DFRError, Setting
 from ..extract import Extractor
 from ..regional import AggregatedMap, Generator, RegionalFeatures
+from ..settings import MethodSettings, Size, setting
 from ..tiles import Span
 
 AT_ONCE = 1024  # patches
+
+
+@dataclass(frozen=True)
+class DescribedSettings(MethodSettings):
+    """Choices of every method that describes patches by a frozen network; the defaults are the sources'."""
+
+    image_size: Size = setting(256, "side in pixels to which images are resized; or height x width, such as 256x512")
+    backbone: str = setting(RESNET18, "the frozen network: resnet18 (the source's), vgg19 or vgg16")
+    weights: str = setting("imagenet", "its weights: imagenet, untrained (from seed), a file, or distilled (vgg19 only)")
+    width: float = setting(1.0, "scale of a VGG's channels; 1 is the real network")
+    padding: str = setting("zeros", "padding of a VGG's convolutions, zeros or reflect")
+
+    def __post_init__(self) -> None:
+        self.check_choice("backbone", (RESNET18, *ARCHITECTURES))
+        self.check_network(ResNet18.title if self.backbone == RESNET18 else architecture(self.backbone).title)
+        self.check_image_size()
+
+    def check_resnet(self, **needed: Any) -> None:
+        """Raises DFRError if a ResNet-18 is asked for what only a VGG can do: it needs these settings, and its own width and padding."""
+        needed |= {"width": 1, "padding": "zeros"}
+        if self.backbone == RESNET18 and any(getattr(self, name) != value for name, value in needed.items()):
+            words = [part for name, value in needed.items() for part in (", ", Setting(name, value))][1:]
+            raise DFRError(Setting("backbone"), ("resnet18 needs ", *words))
 
 
 def frozen_network(settings: Any, layer: int, seed: int) -> nn.Module:

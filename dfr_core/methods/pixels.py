@@ -63,20 +63,11 @@ class PixelSettings(MethodSettings):
         self.check_seed()
         self.check_choice("schedule", ("constant", "onecycle"))
         self.check_positive("width", "learning_rate")
-        self.check_type("weight_decay", (int, float), "a number")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise DFRError(Setting("weight_decay"), f"{self.weight_decay} is negative or not finite", "0 is none")
+        self.check_not_negative("weight_decay")
         if self.side % SHRINKS:
             raise DFRError(Setting("patch"), f"{self.patch} is no multiple of {SHRINKS}, by which the network shrinks it")
         if self.stride > self.side:
             raise DFRError(Setting("stride"), f"{self.stride} leaves gaps between patches of {self.side}", "choose a smaller one")
-
-    def check_positive(self, *names: str) -> None:
-        """Raises DFRError unless the fields are positive numbers."""
-        for name in names:
-            self.check_type(name, (int, float), "a number")
-            if not 0 < getattr(self, name) < float("inf"):
-                raise DFRError(Setting(name), f"{getattr(self, name)} is not a positive number")
 
     @property
     def side(self) -> int:

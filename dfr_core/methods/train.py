@@ -286,10 +286,10 @@ def _gradient(
     return value.detach()
 
 
-def check_finite(curve: np.ndarray) -> None:
-    """Raises DFRError unless the losses of all steps are finite."""
+def check_finite(curve: np.ndarray, rate: str = "learning_rate", of_what: str = "") -> None:
+    """Raises DFRError, which names the setting of the step size, unless the losses of all steps are finite."""
     if not np.isfinite(curve).all():
-        raise DFRError("", "training diverged (the loss is not finite)", ("lower ", Setting("learning_rate")))
+        raise DFRError("", " ".join(filter(None, ("training", of_what, "diverged (the loss is not finite)"))), ("lower ", Setting(rate)))
 
 
 def check_training(curve: np.ndarray, trivial: float) -> None:

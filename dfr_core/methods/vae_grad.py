@@ -30,7 +30,7 @@ from ..settings import setting
 from .pixels import PixelDetector, PixelSettings, decoder, encoder, quiet, start
 
 _SLIM = {
-    "zoom": 4, "patch": None, "width": 0.5, "learning_rate": 2e-3, "schedule": "onecycle", "batch_size": 8, "noise": 0.03, "iterations": 20,
+    "zoom": 4, "patch": None, "width": 0.5, "learning_rate": 2e-3, "schedule": "onecycle", "batch_size": 8, "noise": 0.03, "iterations": 10,
 }  # fmt: skip
 
 
@@ -43,13 +43,12 @@ class VAEGradSettings(PixelSettings):
     closeness: float = setting(0.05, "lambda, what it costs to move a pixel away")
     iterations: int = setting(100, "T, steps of the descent")
     mask: str = setting("squared", "weighs the steps: squared (of the error at each pixel), or relative (to the largest of the patch)")
-    EDITIONS = {"quick": _SLIM | {"steps": 100, "iterations": 10}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
+    EDITIONS = {"quick": _SLIM | {"steps": 100}, "embedded": _SLIM | {"steps": 500}, "paper": {}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("noise", "rate")
-        if self.closeness != 0:
-            self.check_positive("closeness")
+        self.check_not_negative("closeness")
         self.check_whole("iterations", 1)
         self.check_choice("mask", ("squared", "relative"))
 

@@ -352,9 +352,9 @@ predict(
 from dataclasses import replace
 
 from dfr_core import DFR
-from dfr_core.settings import edition_settings
+from dfr_core.settings import Settings
 
-slim = settings if settings.weights == "distilled" else edition_settings("embedded")
+slim = settings if settings.weights == "distilled" else Settings.of_edition("embedded")
 networks_tried = {"random": replace(slim, weights="untrained", variance=0.99), "learnt": slim}
 examples = {"carpet": "color", "pill": "pill_type", "transistor": "misplaced"}  # a defect each
 

@@ -326,7 +326,7 @@ check(
 # Four networks are trained here, and the quick edition's few steps are not enough for that: it gets more of them in this notebook.
 
 # %%
-from dfr_core.methods.patch_network import normalise
+from dfr_core.methods.st.network import normalise
 
 quick = edition.name == "quick"
 fit("ST-p65", **({"teacher_steps": 150, "steps": 60} if quick else {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import torch
 
 from ...data import load_category
 from ...device import cores, load_average
+from ...methods.measured import seconds_an_image
 
 if TYPE_CHECKING:
     from ..laboratory import Laboratory
@@ -27,10 +27,5 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
         category = load_category(lab.root, record.about["category"])
         detector = lab.detector(record.about["seed"]).fit(category)
         images = category.load_test_images(detector.settings.image_size)
-        times = []
-        for k in np.linspace(0, len(images) - 1, 6).astype(int):
-            started = time.perf_counter()
-            detector.anomaly_tensor(images[k : k + 1]).cpu()  # reading the map back waits for the device
-            times.append(time.perf_counter() - started)
-        seconds = float(np.median(times[1:]))
-        yield record, {"fps": 1 / seconds, "batch": 1, "load": load_average()}, {}
+        some = images[np.linspace(0, len(images) - 1, 6).astype(int)]
+        yield record, {"fps": 1 / seconds_an_image(detector, some), "batch": 1, "load": load_average()}, {}

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: Patch size -> the layers: (side of a convolution, channels), or 0 for a 2 x 2 max pooling. A leaky ReLU of slope 0.005 behind each
-#: convolution; then a linear 1 x 1 convolution to the d numbers of the descriptor.
+#: convolution but the last, which is linear and gives the d numbers of the descriptor.
 LAYERS: dict[int, tuple] = {
-    17: ((6, 128), (5, 256), (5, 256), (4, 128)),
-    33: ((5, 128), 0, (5, 256), 0, (2, 256), (4, 128)),
-    65: ((5, 128), 0, (5, 128), 0, (5, 128), 0, (4, 256)),
+    17: ((6, 128), (5, 256), (5, 256), (4, None)),
+    33: ((5, 128), 0, (5, 256), 0, (2, 256), (4, None)),
+    65: ((5, 128), 0, (5, 128), 0, (5, 128), 0, (4, 256), (1, None)),
 }
 SLOPE = 0.005
 
@@ -55,7 +55,7 @@ class PatchNetwork(nn.Module):
         self.patch, self.field, self.dimension = patch, field(patch), dimension
         self.convolutions = nn.ModuleList()
         c = 3
-        for k, full in (*(layer for layer in LAYERS[patch] if layer), (1, None)):
+        for k, full in filter(None, LAYERS[patch]):
             out = dimension if full is None else max(1, round(full * width))
             with torch.device("meta"):
                 convolution = nn.Conv2d(c, out, k)
@@ -76,25 +76,34 @@ class PatchNetwork(nn.Module):
         Returns:
             [N, d, (H - field) // stride + 1, (W - field) // stride + 1].
         """
-        return self.convolutions[-1](self.hidden(x, stride))
+        x, steps = self._hidden(x, stride)
+        return F.conv2d(x, self.convolutions[-1].weight, self.convolutions[-1].bias, **steps)
 
-    def hidden(self, x: Tensor, stride: int = 1) -> Tensor:
-        """What the last, linear layer reads: its channels in the place of d."""
+    def columns(self, x: Tensor, stride: int = 1) -> Tensor:
+        """What the last, linear layer reads for each of these patches, and a 1 for its bias: [N, c k k + 1, patches]."""
+        x, steps = self._hidden(x, stride)
+        return F.pad(F.unfold(x, self.convolutions[-1].kernel_size, **steps), (0, 0, 0, 1), value=1.0)
+
+    @torch.no_grad()
+    def set_last(self, weights: Tensor) -> None:
+        """Give the last layer weights [d, c k k + 1] for :meth:`columns`."""
+        self.convolutions[-1].weight.copy_(weights[:, :-1].reshape(self.convolutions[-1].weight.shape))
+        self.convolutions[-1].bias.copy_(weights[:, -1])
+
+    def _hidden(self, x: Tensor, stride: int) -> tuple[Tensor, dict[str, int]]:
+        """What the last layer reads, and the stride and dilation with which it does."""
         done, dilation = 1, 1
         convolutions = iter(self.convolutions)
-        last = len(LAYERS[self.patch]) - 1
-        for place, layer in enumerate(LAYERS[self.patch]):
+        for layer in LAYERS[self.patch][:-1]:
             if layer:
                 convolution = next(convolutions)
-                rest = stride // done if place == last else 1  # what no pooling took
-                x = F.leaky_relu(F.conv2d(x, convolution.weight, convolution.bias, rest, dilation=dilation), SLOPE)
-                done *= rest
+                x = F.leaky_relu(F.conv2d(x, convolution.weight, convolution.bias, dilation=dilation), SLOPE)
             elif 2 * done <= stride:
                 x, done = F.max_pool2d(x, 2), 2 * done
             else:
                 x = torch.maximum(x[:, :, :-dilation], x[:, :, dilation:])
                 x, dilation = torch.maximum(x[..., :-dilation], x[..., dilation:]), 2 * dilation
-        return x
+        return x, {"stride": stride // done, "dilation": dilation}  # what no pooling took
 
     def patch_by_patch(self, x: Tensor, stride: int = 1) -> Tensor:
         """The same as :meth:`forward`, each patch cut out: to be read, and to hold the dense form to."""
@@ -107,6 +116,6 @@ class PatchNetwork(nn.Module):
     def _one(self, patches: Tensor) -> Tensor:
         """[N, 3, p, p] -> [N, d, 1, 1], the network as it is drawn in the paper."""
         convolutions = iter(self.convolutions)
-        for layer in LAYERS[self.patch]:
+        for layer in LAYERS[self.patch][:-1]:
             patches = F.leaky_relu(next(convolutions)(patches), SLOPE) if layer else F.max_pool2d(patches, 2)
         return next(convolutions)(patches)

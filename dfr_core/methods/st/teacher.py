@@ -24,18 +24,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data import fingerprint
-from ..data.arrays import as_images
-from ..editions import cache_folder
-from ..errors import DFRError
-from ..files import load_tensors, save_tensors
-from .knowledge import Knowledge, knowledge
-from .leaves import dead_leaves
-from .patch_network import PatchNetwork, normalise
-from .train import Checkpoint, ProgressBar, train
+from ...data import fingerprint
+from ...data.arrays import as_images
+from ...editions import cache_folder
+from ...errors import DFRError
+from ...files import load_tensors, save_tensors
+from ..train import Checkpoint, ProgressBar, check_finite, train
+from .lessons import Knowledge, dead_leaves, knowledge
+from .network import PatchNetwork, normalise
 
 log = logging.getLogger("dfr")
-VERSION = 2  # of what is below and of the pictures: teachers of another version are made again
+VERSION = 3  # of what is below and of the pictures: teachers of another version are made again
 SIDE = 256  # of the pictures
 NOISE, GREY = 0.1, 0.1  # of a positive: standard deviation of the noise on pixels in 0..1, chance to lose the colour (3.1)
 _CROPS = 5  # name of a random stream
@@ -212,7 +211,6 @@ def _taught(teacher: PatchNetwork, known: Knowledge, pictures: Tensor, settings:
     loop = Loop(s.teacher_steps, 1, s.teacher_batch, s.teacher_rate, s.schedule, s.teacher_seed)
     with ProgressBar(f"training the teacher for patches of {teacher.patch}", shown) as tell:
         curve = train(lesson, source, loop, Lesson.loss, checkpoint=state, progress=tell)
-    if not np.isfinite(curve).all():
-        raise DFRError("", f"the teacher for patches of {teacher.patch} diverged (the loss is not finite)", "lower teacher_rate")
+    check_finite(curve, "teacher_rate", f"of the teacher for patches of {teacher.patch}")
     log.info("teacher for patches of %d: loss %.3f to %.3f", teacher.patch, curve[0], curve[-20:].mean())
     return teacher

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..backbones.architecture import ARCHITECTURES
-from ..backbones.resnet import RESNET18
-from ..errors import DFRError, Setting
-from ..settings import MethodSettings, Size, setting
-from .patch_network import LAYERS
+from ...errors import DFRError, Setting
+from ...settings import setting
+from ..descriptors import DescribedSettings
+from .network import LAYERS
 
 # The small editions learn from the slim VGG19 that comes along (docs/choices.md).
 _SLIM = {
@@ -17,20 +16,15 @@ _SLIM = {
     "teacher_batch": 8, "teacher_units": 6, "teacher_rate": 1e-3, "stride": 4, "learning_rate": 5e-4, "schedule": "onecycle",
     "readout": "solved",
 }  # fmt: skip
-#: The students' steps, over whole images, are what its few seconds a category allow.
+#: The students' steps are what its few seconds a category allow.
 _EMBEDDED = _SLIM | {"n_pictures": 48, "teacher_steps": 400, "steps": 100}
 
 
 @dataclass(frozen=True)
-class STSettings(MethodSettings):
+class STSettings(DescribedSettings):
     """What both have in common; the defaults are the source's (arXiv 1911.02357, Section 4), but for the pictures."""
 
-    image_size: Size = setting(256, "side in pixels to which images are resized (Section 4); or height x width, such as 256x512")
     patches: str = setting("65", "sizes of the patches: 65, or several of 17, 33 and 65 with commas between them")
-    backbone: str = setting("resnet18", "the network that the teachers learn from: resnet18 (the source's), vgg19 or vgg16")
-    weights: str = setting("imagenet", "its weights: imagenet, untrained (from seed), a file, or distilled (vgg19 only)")
-    width: float = setting(1.0, "scale of a VGG's channels; 1 is the real network")
-    padding: str = setting("zeros", "padding of a VGG's convolutions, zeros or reflect")
     pictures: str = setting("leaves", "what the teachers look at: leaves (drawn), or a folder of photographs (ImageNet in the source)")
     n_pictures: int = setting(2000, "how many of them, at most")
     scale: float = setting(1.0, "scale of the patch networks' channels; 1 is the source's")
@@ -63,13 +57,10 @@ class STSettings(MethodSettings):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        self.check_choice("backbone", (RESNET18, *ARCHITECTURES))
-        self.check_choice("padding", ("zeros", "reflect"))
+        super().__post_init__()
         self.check_choice("schedule", ("constant", "onecycle"))
         self.check_choice("readout", ("trained", "solved"))
-        self.check_image_size()
-        whole = ("n_pictures", "teacher_steps", "teacher_batch", "teacher_units", "students", "batch_size", "epochs")
-        for name in whole:
+        for name in ("n_pictures", "teacher_steps", "teacher_batch", "teacher_units", "students", "batch_size", "epochs"):
             self.check_whole(name, 1)
         for name in ("crop", "steps"):
             if getattr(self, name) is not None:
@@ -79,27 +70,14 @@ class STSettings(MethodSettings):
         self.check_seed()
         if self.stride not in (1, 2, 4, 8):
             raise DFRError(Setting("stride"), f"{self.stride!r} is not one of 1, 2, 4, 8")
-        for name in ("weights", "pictures"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise DFRError(Setting(name), f"{getattr(self, name)!r} is not a name or a path")
-        self._check_numbers()
+        if not isinstance(self.pictures, str) or not self.pictures:
+            raise DFRError(Setting("pictures"), f"{self.pictures!r} is not a name or a path")
         if not self.sizes or any(size not in LAYERS for size in self.sizes) or len(set(self.sizes)) < len(self.sizes):
             raise DFRError(Setting("patches"), f"{self.patches!r} are not sizes of patches", "write 65 or 17,33,65")
-        if self.backbone == RESNET18 and (self.teacher_units != 1 or self.width != 1 or self.padding != "zeros"):
-            needed = (Setting("teacher_units", 1), ", ", Setting("width", 1), " and ", Setting("padding", "zeros"))
-            raise DFRError(Setting("backbone"), ("resnet18 needs ", *needed))
-
-    def _check_numbers(self) -> None:
-        for name in ("width", "scale", "knowledge", "metric", "compactness", "teacher_rate", "learning_rate", "weight_decay"):
-            self.check_type(name, (int, float), "a number")
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise DFRError(Setting(name), f"{getattr(self, name)} is not a number of at least 0")
-        for name in ("width", "scale"):
-            if not 0 < getattr(self, name) <= 1:
-                raise DFRError(Setting(name), f"{getattr(self, name)} is not in (0, 1]")
-        for name in ("learning_rate", "teacher_rate"):
-            if not getattr(self, name):
-                raise DFRError(Setting(name), "0 learns nothing")
+        self.check_resnet(teacher_units=1)
+        self.check_share("scale")
+        self.check_not_negative("knowledge", "metric", "compactness", "weight_decay")
+        self.check_positive("learning_rate", "teacher_rate")
         if not self.knowledge + self.metric:
             raise DFRError(Setting("knowledge"), ("0, and ", Setting("metric"), " too: the teachers have nothing to learn"))
 
@@ -119,5 +97,5 @@ class STp65Settings(STSettings):
 class STmSettings(STSettings):
     """All three sizes."""
 
-    EDITIONS = STSettings.EDITIONS | {"embedded": _EMBEDDED | {"steps": 16}}
+    EDITIONS = STSettings.EDITIONS | {"embedded": _EMBEDDED | {"crop": 16, "steps": 40}}
     patches: str = setting("17,33,65", STSettings.__dataclass_fields__["patches"].metadata["help"])

@@ -12,7 +12,7 @@
        score = (e - e_mean) / e_std + (v - v_mean) / v_std.
 4. ST-p65 has p = 65; ST-m takes the mean of the scores for p = 17, 33 and 65.
 
-Shapes: image [3, h, w]; T and S_m [d, h_o, w_o] with one patch in every ``stride`` pixels, in one pass (:mod:`.patch_network`).
+Shapes: image [3, h, w]; T and S_m [d, h_o, w_o] with one patch in every ``stride`` pixels, in one pass (:mod:`.network`).
 
 >>> e, v = regression_and_variance(torch.tensor([[3.0, 0.0]]), torch.tensor([[[1.0, 0.0]], [[1.0, 2.0]]]), dim=1)
 >>> e, v
@@ -29,18 +29,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import scoring
-from ..device import arithmetic
-from ..errors import DFRError, Setting
-from .base import Detector
-from .patch_network import PatchNetwork, field, normalise
-from .st_settings import STmSettings, STp65Settings, STSettings
+from ... import scoring
+from ...device import arithmetic
+from ...errors import DFRError, Setting
+from ..base import Detector
+from ..train import Checkpoint, ProgressBar, check_finite, run_name, train
+from .network import PatchNetwork, field, normalise
+from .settings import STmSettings, STp65Settings, STSettings
 from .teacher import Crops, Loop, teacher_of
-from .train import Checkpoint, ProgressBar, check_finite, run_name, train
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
 RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
-READ = 8  # images at most that readouts are solved over: thousands of patches each
+READ = 4  # images at most that readouts are solved over: thousands of patches each
 
 
 def regression_and_variance(y: Tensor, students: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -149,22 +149,20 @@ class Scales(nn.Module):
     def solve_readouts(self, images: Tensor) -> None:
         """Give each student the last, linear layer of the least loss over all patches of images [N, 3, H, W], its others being as they are.
 
-        Least squares, from the sums of [h 1]^T [h 1] and [h 1]^T y, h what that layer reads; a little ridge keeps idle channels at 0.
+        Least squares, from the sums of h h^T and h y^T, h what that layer reads; a little ridge keeps idle channels at 0.
         """
         squares, products = defaultdict(float), defaultdict(float)
         for image in images:
             for _, _, x in self.blocks(self.padded(image[None])):
                 for scale, view in self.views(x):
-                    y = scale.target(view, self.stride)[0].flatten(1).double()
+                    y = scale.target(view, self.stride)[0].flatten(1)
                     for student in scale.students:
-                        h = F.pad(student.hidden(view, self.stride)[0].flatten(1).double(), (0, 0, 0, 1), value=1.0)
-                        squares[student] += h @ h.T
-                        products[student] += h @ y.T
+                        h = student.columns(view, self.stride)[0]
+                        squares[student] += (h @ h.T).double()
+                        products[student] += (h @ y.T).double()
         for student, total in squares.items():
             ridge = RIDGE * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype, device=total.device)
-            solved = torch.linalg.solve(total + ridge, products[student]).float()
-            student.convolutions[-1].weight.copy_(solved[:-1].T[:, :, None, None])
-            student.convolutions[-1].bias.copy_(solved[-1])
+            student.set_last(torch.linalg.solve(total + ridge, products[student]).float().T)
 
     def loss(self, crops: Tensor, decay: float) -> Tensor:
         """Step 2's loss over crops of padded images [B, 3, side, side], a mean over d, students and scales, and the weights' decay."""
