@@ -118,14 +118,16 @@ def test_centring_on_constant_features_stays_finite():
     assert torch.isfinite(cae(torch.ones(1, 6))).all()
 
 
-@pytest.mark.parametrize(("c_o", "c_d"), [(24, 4), (24, 8), (9, 8)])
+@pytest.mark.parametrize(
+    ("c_o", "c_d", "outer"), [(24, 4, None), (24, 8, None), (9, 8, None), (24, 4, (8, 30)), (24, 4, (6, 30)), (24, 4, (30, 6))]
+)
 @pytest.mark.parametrize("hidden", ["table-viii", "released"])
-def test_pca_start_reconstructs_as_pca_does(c_o, c_d, hidden):
+def test_pca_start_reconstructs_as_pca_does(c_o, c_d, outer, hidden):
     generator = torch.Generator().manual_seed(0)
     samples = 3 + torch.randn(300, c_o, generator=generator, dtype=torch.float64) * torch.arange(c_o, 0, -1)
-    cae = CAE(c_o, c_d, hidden).double()
+    cae = CAE(c_o, c_d, hidden, outer=outer).double()
     cae.start_from_pca(samples)
-    pairs = min(c_d, layer_widths(c_o, c_d, hidden)[0] // 2)  # what the outer layers have room for
+    pairs = min(c_d, min(outer or layer_widths(c_o, c_d, hidden)[:1]) // 2)  # what the outer layers have room for
     pca = PCA(n_components=pairs, svd_solver="full").fit(samples.numpy())
     expected = torch.from_numpy(pca.inverse_transform(pca.transform(samples.numpy())))
     with torch.no_grad():

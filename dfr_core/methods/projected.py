@@ -57,13 +57,13 @@ class Projection(nn.Module):
 
     def forward(self, features: RegionalFeatures) -> Tensor:
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
-        maps = features.to(self.mean.dtype).joined()
+        maps = features.to(self.mean.dtype).joined()  # copies, which may be changed
         widths = [m.data.shape[-1] for m in maps]
         layouts = [m.layout() for m in maps]
-        parts = (pointwise(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True))
-        z = sum_expanded(maps, parts, layouts).sub_(self.basis @ self.mean)
-        lengths = (torch.linalg.vector_norm(m.data - mean, dim=-1) for m, mean in zip(maps, self.mean.split(widths), strict=True))
-        energy = sum_expanded(maps, (length.square_() for length in lengths), layouts)
+        for m, mean in zip(maps, self.mean.split(widths), strict=True):
+            m.data.sub_(mean)
+        z = sum_expanded(maps, (pointwise(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True)), layouts)
+        energy = sum_expanded(maps, (torch.linalg.vector_norm(m.data, dim=-1).square_() for m in maps), layouts)
         outside = (energy - z.square().sum(-1)).clamp(min=0)
         return torch.cat([z, outside[..., None]], dim=-1)
 
