@@ -9,9 +9,9 @@ not reconstructed at all:
 That is Eq. 5 for reconstructions that stay in the subspace. A projection is linear, so each map is
 projected at its own resolution and the sums are repeated afterwards; f is never written out.
 
-The small CAE has Table VIII's six layers, and its decoder the widths that the table gives for c_o channels, not for K: what a
-ReLU network can do beyond PCA it does with the units that the decoder has to spare (docs/benchmark_notes.md has the difference). Its
-first layer needs no more than the 2 c_d units of the second. Off unless ``Settings.projection`` is set.
+The small CAE has Table VIII's six layers. What a ReLU network can do beyond PCA it does with the units that the decoder has to spare
+(docs/benchmark_notes.md has the difference), so its wide layer has as many as the table gives for c_o channels, not for K, but at most
+3 K. The encoder's first layer needs no more than the 2 c_d units of its second. Off unless ``Settings.projection`` is set.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from ..regional import RegionalFeatures, sum_expanded
 from ..settings import Settings
 from .cae import CAE, layer_widths
 from .whole import pointwise, through
+
+#: Units of the decoder's wide layer, at most, for each component.
+WIDEST = 3
 
 
 class Projection(nn.Module):
@@ -89,7 +92,7 @@ class Projected(nn.Module):
         super().__init__()
         self.projection = projection
         self.c_o, self.c_d = projection.mean.numel(), c_d
-        outer = 2 * c_d, layer_widths(self.c_o, c_d, settings.hidden)[0]
+        outer = 2 * c_d, min(layer_widths(self.c_o, c_d, settings.hidden)[0], WIDEST * len(projection.basis))
         self.cae = CAE(len(projection.basis), c_d, settings.hidden, settings.batch_norm, settings.seed, outer=outer)
 
     @classmethod
