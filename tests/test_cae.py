@@ -37,12 +37,10 @@ def test_table_viii_in_numbers():
     assert layer_widths(5504, 200) == (2852, 400, 200, 400, 2852, 5504)
 
 
-def test_wider_outer_layers():
-    assert layer_widths(9, 4, widening=2) == (13, 8, 4, 8, 13, 9)
-    assert layer_widths(9, 4, "released", widening=2) == (17, 8, 4, 8, 17, 9)
-    narrow, wide = CAE(9, 4, seed=1), CAE(9, 4, seed=1, widening=2)
-    assert [layer.out_features for layer in wide.stack if isinstance(layer, torch.nn.Linear)] == [13, 8, 4, 8, 13, 9]
-    assert len(narrow.stack) == len(wide.stack)
+def test_other_outer_layers():
+    paper, other = CAE(9, 4, seed=1), CAE(9, 4, seed=1, outer=(8, 20))
+    assert [layer.out_features for layer in other.stack if isinstance(layer, torch.nn.Linear)] == [8, 8, 4, 8, 20, 9]
+    assert len(paper.stack) == len(other.stack)
 
 
 def test_batch_normalisation_stands_before_each_relu():
@@ -120,14 +118,16 @@ def test_centring_on_constant_features_stays_finite():
     assert torch.isfinite(cae(torch.ones(1, 6))).all()
 
 
-@pytest.mark.parametrize(("c_o", "c_d"), [(24, 4), (24, 8), (9, 8)])
+@pytest.mark.parametrize(
+    ("c_o", "c_d", "outer"), [(24, 4, None), (24, 8, None), (9, 8, None), (24, 4, (8, 30)), (24, 4, (6, 30)), (24, 4, (30, 6))]
+)
 @pytest.mark.parametrize("hidden", ["table-viii", "released"])
-def test_pca_start_reconstructs_as_pca_does(c_o, c_d, hidden):
+def test_pca_start_reconstructs_as_pca_does(c_o, c_d, outer, hidden):
     generator = torch.Generator().manual_seed(0)
     samples = 3 + torch.randn(300, c_o, generator=generator, dtype=torch.float64) * torch.arange(c_o, 0, -1)
-    cae = CAE(c_o, c_d, hidden).double()
+    cae = CAE(c_o, c_d, hidden, outer=outer).double()
     cae.start_from_pca(samples)
-    pairs = min(c_d, layer_widths(c_o, c_d, hidden)[0] // 2)  # what the outer layers have room for
+    pairs = min(c_d, min(outer or layer_widths(c_o, c_d, hidden)[:1]) // 2)  # what the outer layers have room for
     pca = PCA(n_components=pairs, svd_solver="full").fit(samples.numpy())
     expected = torch.from_numpy(pca.inverse_transform(pca.transform(samples.numpy())))
     with torch.no_grad():

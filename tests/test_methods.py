@@ -437,7 +437,7 @@ def test_the_file_is_words_and_numbers_and_no_pickle(case):
 DAMAGED = {
     "not a model": ({"format": "other"}, "not a DFR model"),
     "no words": ({"format": None}, "not a DFR model"),
-    "another version": ({"format_version": "99"}, "format version 99, but this package reads version 2"),
+    "another version": ({"format_version": "99"}, "format version 99, but this package reads version 3"),
     "no settings": ({"settings": None}, "damaged"),
     "settings are no JSON": ({"settings": "{"}, "damaged"),
     "settings are a list": ({"settings": "[1]"}, "no such setting"),

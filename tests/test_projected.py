@@ -77,10 +77,12 @@ def test_training_source_hands_out_rows():
     assert torch.equal(found, torch.stack([rows[1, 0, 0], rows[1, 2, 3], rows[0, 1, 1], rows[0, 0, 2]]))
 
 
-@pytest.mark.parametrize("hidden, outer", [("table-viii", 12 + 5), ("released", 12 + 2 * 5)])
-def test_small_cae_has_table_viiis_layers_the_outer_ones_twice_as_wide(hidden, outer):
-    model = Projected(Projection(40, 12), 5, Settings(hidden=hidden))
-    assert [weight.shape[0] for weight, _ in model.cae.linear_layers()] == [outer, 10, 5, 10, outer, 12]
+@pytest.mark.parametrize(
+    "hidden, components, outer", [("table-viii", 12, (40 + 5) // 2), ("released", 12, (40 + 2 * 5) // 2), ("table-viii", 6, 3 * 6)]
+)
+def test_decoder_is_as_wide_as_for_all_channels_but_not_much_wider_than_the_subspace(hidden, components, outer):
+    model = Projected(Projection(40, components), 5, Settings(hidden=hidden))
+    assert [weight.shape[0] for weight, _ in model.cae.linear_layers()] == [10, 10, 5, 10, outer, components]
 
 
 def test_gradient_of_a_perfect_reconstruction_is_finite():
@@ -88,7 +90,7 @@ def test_gradient_of_a_perfect_reconstruction_is_finite():
     model = Projected(projection, 1, Settings())
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    model.errors(torch.zeros(3, 3), "l2").sum().backward()
+    model.loss(torch.zeros(3, 3), "l2").backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 

@@ -18,16 +18,15 @@ WITHOUT_RELU = (3, 6)
 _ROUNDS, _RIDGE = 2, 1e-4
 
 
-def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii", widening: int = 1) -> tuple[int, ...]:
+def layer_widths(c_o: int, c_d: int, hidden: str = "table-viii") -> tuple[int, ...]:
     """Output channels of the six layers of Table VIII.
 
     Args:
         c_o: dimension of a regional feature (Eq. 3).
         c_d: latent dimension.
         hidden: ``"table-viii"``: outer hidden layers of (c_o + c_d)/2; ``"released"``: (c_o + 2 c_d)/2.
-        widening: the outer hidden layers are so many times as wide (1 in the paper; see :mod:`dfr_core.methods.projected`).
     """
-    outer = widening * (c_o + c_d if hidden == "table-viii" else c_o + 2 * c_d) // 2
+    outer = (c_o + c_d if hidden == "table-viii" else c_o + 2 * c_d) // 2
     return outer, 2 * c_d, c_d, 2 * c_d, outer, c_o
 
 
@@ -37,21 +36,32 @@ class CAE(nn.Module):
     Args:
         c_o: channels in and out.
         c_d: latent dimension.
-        hidden, widening: see :func:`layer_widths`.
+        hidden: see :func:`layer_widths`.
         batch_norm: batch normalisation before every ReLU (public code; not in the paper).
         seed: of the initialisation (torch's default for convolutions).
+        outer: widths of the first and the fifth layer, instead of Table VIII's (see :mod:`dfr_core.methods.projected`).
     """
 
     def __init__(
-        self, c_o: int, c_d: int, hidden: str = "table-viii", batch_norm: bool = False, seed: int = 0, *, widening: int = 1
+        self,
+        c_o: int,
+        c_d: int,
+        hidden: str = "table-viii",
+        batch_norm: bool = False,
+        seed: int = 0,
+        *,
+        outer: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.c_o, self.c_d = c_o, c_d
+        widths = list(layer_widths(c_o, c_d, hidden))
+        if outer:
+            widths[0], widths[4] = outer
         stack: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, too
             c_in = c_o
-            for number, c_out in enumerate(layer_widths(c_o, c_d, hidden, widening), start=1):
+            for number, c_out in enumerate(widths, start=1):
                 stack.append(nn.Linear(c_in, c_out))
                 if number not in WITHOUT_RELU:
                     stack += [nn.BatchNorm1d(c_out), nn.ReLU()] if batch_norm else [nn.ReLU()]
@@ -105,7 +115,7 @@ class CAE(nn.Module):
             samples: regional features [n, c_o].
         """
         weights = [m for m in self.stack if isinstance(m, nn.Linear)]
-        pairs = min(self.c_d, weights[0].out_features // 2)
+        pairs = min(self.c_d, weights[0].out_features // 2, weights[4].out_features // 2)
         basis = principal_components(samples, pairs).to(samples.dtype)
         split = torch.zeros(2 * self.c_d, self.c_d, device=samples.device)  # z -> (z, -z)
         split[: self.c_d].fill_diagonal_(1)

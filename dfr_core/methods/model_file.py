@@ -13,7 +13,7 @@ from ..errors import DFRError
 from ..files import load_tensors
 
 FORMAT = "dfr-model"
-FORMAT_VERSION = "2"  # 1: the projected extension had narrower layers
+FORMAT_VERSION = "3"  # 1 and 2: the projected extension had other layers
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -9,9 +9,9 @@ not reconstructed at all:
 That is Eq. 5 for reconstructions that stay in the subspace. A projection is linear, so each map is
 projected at its own resolution and the sums are repeated afterwards; f is never written out.
 
-The small CAE has Table VIII's six layers, but its outer hidden ones are twice as wide as the table's rule makes
-them: what a ReLU network can do beyond PCA it does with the units it has to spare, and K channels leave few
-(docs/benchmark_notes.md has the difference). Off unless ``Settings.projection`` is set.
+The small CAE has Table VIII's six layers. What a ReLU network can do beyond PCA it does with the units that the decoder has to spare
+(docs/benchmark_notes.md has the difference), so its wide layer has as many as the table gives for c_o channels, not for K, but at most
+3 K. The encoder's first layer needs no more than the 2 c_d units of its second. Off unless ``Settings.projection`` is set.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..device import full_precision
 from ..extract import FeaturesOfImages
 from ..regional import RegionalFeatures, sum_expanded
 from ..settings import Settings
-from .cae import CAE
+from .cae import CAE, layer_widths
+from .whole import pointwise, through
 
-#: How many times as wide as in Table VIII the small CAE's outer hidden layers are.
-WIDENING = 2
+#: Units of the decoder's wide layer, at most, for each component.
+WIDEST = 3
 
 
 class Projection(nn.Module):
@@ -60,13 +60,13 @@ class Projection(nn.Module):
 
     def forward(self, features: RegionalFeatures) -> Tensor:
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
-        maps = list(features.to(self.mean.dtype).aggregated.values())
+        maps = features.to(self.mean.dtype).joined()  # copies, which may be changed
         widths = [m.data.shape[-1] for m in maps]
         layouts = [m.layout() for m in maps]
-        parts = (F.linear(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True))
-        z = sum_expanded(maps, parts, layouts).sub_(self.basis @ self.mean)
-        lengths = (torch.linalg.vector_norm(m.data - mean, dim=-1) for m, mean in zip(maps, self.mean.split(widths), strict=True))
-        energy = sum_expanded(maps, (length.square_() for length in lengths), layouts)
+        for m, mean in zip(maps, self.mean.split(widths), strict=True):
+            m.data.sub_(mean)
+        z = sum_expanded(maps, (pointwise(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True)), layouts)
+        energy = sum_expanded(maps, (torch.linalg.vector_norm(m.data, dim=-1).square_() for m in maps), layouts)
         outside = (energy - z.square().sum(-1)).clamp(min=0)
         return torch.cat([z, outside[..., None]], dim=-1)
 
@@ -91,8 +91,9 @@ class Projected(nn.Module):
     def __init__(self, projection: Projection, c_d: int, settings: Settings) -> None:
         super().__init__()
         self.projection = projection
-        self.cae = CAE(len(projection.basis), c_d, settings.hidden, settings.batch_norm, settings.seed, widening=WIDENING)
         self.c_o, self.c_d = projection.mean.numel(), c_d
+        outer = 2 * c_d, min(layer_widths(self.c_o, c_d, settings.hidden)[0], WIDEST * len(projection.basis))
+        self.cae = CAE(len(projection.basis), c_d, settings.hidden, settings.batch_norm, settings.seed, outer=outer)
 
     @classmethod
     def from_samples(cls, samples: Tensor, c_d: int, settings: Settings) -> Projected:
@@ -131,12 +132,17 @@ class Projected(nn.Module):
 
     def loss(self, rows: Tensor, kind: str) -> Tensor:
         """Eq. 4 of the whole features behind rows [M, K + 1], a scalar."""
-        return self.errors(rows, kind).mean()
+        z, outside = rows[..., :-1], rows[..., -1]
+        return self._sizes(z - self.cae(z), outside, kind).mean()
 
     def errors(self, compact: Tensor, kind: str) -> Tensor:
-        """Eq. 5 (or the mean squared error, ``kind="squared"``) of the whole features behind rows [..., K + 1]: [...]."""
+        """Eq. 5 (or the mean squared error, ``kind="squared"``) of the whole features behind rows [N, h_o, w_o, K + 1]."""
         z, outside = compact[..., :-1], compact[..., -1]
-        squared = (z - self.cae(z)).square().sum(-1) + outside
+        return self._sizes(z - through(z, self.cae.linear_layers()), outside, kind)
+
+    def _sizes(self, missing: Tensor, outside: Tensor, kind: str) -> Tensor:
+        """Of errors with a part in the subspace [..., K] and one outside, squared [...]."""
+        squared = missing.square().sum(-1) + outside
         # The floor keeps the gradient of the root finite where the error is zero.
         return squared / self.c_o if kind == "squared" else squared.clamp(min=1e-12).sqrt()
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -94,15 +96,20 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
             hidden, *others = (m.expand(pointwise(m.data, weight)) for m, weight in zip(maps, first, strict=True))
             for other in others:
                 hidden = hidden + other
-            hidden = (hidden + first_bias).relu_()
-            for number, (weight, bias) in enumerate(middle, start=2):
-                hidden = pointwise(hidden, weight, bias)
-                hidden = hidden if number in WITHOUT_RELU else hidden.relu_()
+            hidden = through((hidden + first_bias).relu_(), middle, first=2)
             error = 0
             for m, (weight, bias) in zip(maps, last, strict=True):
                 error = error + pointwise(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
             scores[n, top : top + band] = error[0]
     return scores / cae.c_o if score == "squared" else scores.sqrt_()
+
+
+def through(x: Tensor, layers: Iterable[tuple[Tensor, Tensor]], first: int = 1) -> Tensor:
+    """Consecutive layers (weight, bias) of Table VIII, the ``first`` and those after it, of maps x [N, h, w, c]."""
+    for number, (weight, bias) in enumerate(layers, start=first):
+        x = pointwise(x, weight, bias)
+        x = x if number in WITHOUT_RELU else x.relu_()
+    return x
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
