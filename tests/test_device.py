@@ -144,6 +144,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 5)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only GNU's C library keeps what is freed")
 def test_scoring_another_image_takes_no_memory_from_the_system():
-    """Without it, 500 to 5000 pages of 4 KiB were taken anew for each image."""
+    """Without it, some 2000 pages of 4 KiB were taken anew for each image."""
     pages = subprocess.run([sys.executable, "-c", PAGES], check=True, capture_output=True, text=True).stdout
     assert int(pages) < 200

@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba, 2015; Section IV-A4), without what torch's own class loads.
 
-``torch.optim.Adam`` imports torch's compiler when it is made: 2 of the 12 processor seconds of a whole `dfr fit`. The arithmetic here is
-torch's own function, so the bits are the same.
+``torch.optim.Adam`` imports torch's compiler when it is made, a fifth of a whole `dfr fit`. The arithmetic here is torch's own function,
+so the bits are the same.
 """
 
 from __future__ import annotations
