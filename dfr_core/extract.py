@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .backbones.weights import build_backbone
+from .device import keep_freed_memory
 from .errors import DFRError, Setting
 from .regional import Generator, RegionalFeatures
 from .settings import Settings
@@ -37,6 +38,7 @@ class Extractor:
         self.built = self.layers[-1]
         self.keep_padding = settings.keep_padding
         self.device = device
+        keep_freed_memory()
         self.backbone = build_backbone(
             settings.backbone, settings.weights, width=settings.width, padding=settings.padding, last=self.built, seed=settings.seed
         ).to(device)

@@ -115,6 +115,17 @@ class AggregatedMap:
             x = x.index_select(1, self.rows)
         return x if self.cols is None else x.index_select(2, self.cols)
 
+    def add_to(self, whole: Tensor, part: Tensor, alpha: float = 1) -> Tensor:
+        """``whole`` [N, h_o, w_o, ...] plus alpha times ``part`` [N, h', w', ...] repeated, in place; the repeated one is not written out
+        where every unit is repeated equally often.
+        """
+        times = _times(self.rows, part.shape[1]), _times(self.cols, part.shape[2])
+        if 0 in times:
+            return whole.add_(self.expand(part), alpha=alpha)
+        blocks = whole.unflatten(2, (-1, times[1])).unflatten(1, (-1, times[0]))
+        blocks.add_(part[:, :, None, :, None], alpha=alpha)
+        return whole
+
     def layout(self) -> tuple:
         """How the map is repeated, to be compared with that of others."""
         # Reading an index makes a GPU wait; there the one tensor that the maps of a size share stands for its values.
@@ -130,6 +141,15 @@ class AggregatedMap:
         return AggregatedMap(data, index, self.cols) if axis == 1 else AggregatedMap(data, self.rows, index)
 
 
+def _times(index: Tensor | None, n: int) -> int:
+    """How often an index repeats each of n units, if all of them equally often and in order; else 0, and for a GPU, which would wait."""
+    if index is None:
+        return 1
+    times = len(index) // n
+    even = not index.is_cuda and times * n == len(index) and torch.equal(index, torch.arange(n).repeat_interleave(times))
+    return times if even else 0
+
+
 def sum_expanded(maps: Sequence[AggregatedMap], parts: Iterable[Tensor], layouts: Sequence[tuple] | None = None) -> Tensor:
     """What is computed from each map at its own resolution, summed up: [N, h_o, w_o, ...].
 
@@ -142,9 +162,10 @@ def sum_expanded(maps: Sequence[AggregatedMap], parts: Iterable[Tensor], layouts
     sums: dict[tuple, tuple[AggregatedMap, Tensor]] = {}
     for m, part, layout in zip(maps, parts, layouts or [m.layout() for m in maps], strict=True):
         sums[layout] = (m, sums[layout][1].add_(part) if layout in sums else part)
-    total, *others = (m.expand(part) for m, part in sums.values())
-    for other in others:
-        total = total + other
+    (first, part), *others = sums.values()
+    total = first.expand(part)
+    for m, part in others:
+        m.add_to(total, part)
     return total
 
 

@@ -10,17 +10,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dfr_core import bench
+from dfr_core import DFR, bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
 from dfr_core.bench import accuracy, growth, slim
-from dfr_core.bench.cpu import Row
+from dfr_core.bench.cpu import Row, normal_images
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
 from dfr_core.command.bench import add_arguments
 from dfr_core.editions import edition
 from dfr_core.errors import DFRError
 from dfr_core.methods.cae import CAE
+from dfr_core.methods.export import export
 from dfr_core.methods.flops import cae_flops
 
 
@@ -135,3 +136,19 @@ def test_the_slim_part_has_the_peer_and_the_exported_model_beside_it():
     assert {"DFR, whole", "its bare network", "bare ResNet-18 to layer 3"} <= found
     assert all(row.value > 0 for row in rows)
     assert slim.resnet18_to_layer3()(torch.zeros(1, 3, 64, 64)).shape == (1, 256, 4, 4)
+
+
+def test_a_candidate_whose_process_fails_is_named(tmp_path):
+    with pytest.raises(DFRError, match="measuring DFR, whole failed: .*no such file"):
+        slim._in_a_process(slim.WHOLE, str(tmp_path), 1)
+
+
+def test_candidates_of_the_slim_part_map_the_same_image_alike(tmp_path):
+    detector = DFR(replace(edition("quick").settings, steps=2, layers="1:4"), device="cpu", progress=False).fit(normal_images(2))
+    detector.save(tmp_path / slim.MODEL)
+    expected = detector.anomaly_tensor(normal_images(1))
+    torch.testing.assert_close(slim.CANDIDATES[slim.WHOLE](tmp_path)(), expected)
+    assert [phi.shape[1] for _, phi in slim.network(tmp_path)()] == list(architecture("vgg19").channels(0.125)[:4])
+    pytest.importorskip("onnxscript")
+    export(detector, tmp_path / slim.EXPORTED, {})
+    assert torch.allclose(torch.from_numpy(slim.exported(tmp_path)()[0]), expected, rtol=0, atol=1e-4 * float(expected.max()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,27 @@ def test_arithmetic_on_cuda_is_as_asked_and_put_back(monkeypatch):
             assert [flag.allow_tf32 for flag in flags] == [precision != "fp32"] * 2
             raise KeyError
         assert [flag.allow_tf32 for flag in flags] == before
+
+
+PAGES = """
+import resource, torch
+from dfr_core import DFR, edition
+from dfr_core.methods.whole import Whole
+torch.set_num_threads(1)
+settings = edition("embedded").settings
+detector = DFR(settings, device="cpu").adopt(Whole(settings.architecture.feature_dimension(settings.layers, settings.width), 46, settings))
+images = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+for _ in range(3):
+    detector.anomaly_tensor(images)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    detector.anomaly_tensor(images)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 5)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only GNU's C library keeps what is freed")
+def test_scoring_another_image_takes_no_memory_from_the_system():
+    """Without it, some 2000 pages of 4 KiB were taken anew for each image."""
+    pages = subprocess.run([sys.executable, "-c", PAGES], check=True, capture_output=True, text=True).stdout
+    assert int(pages) < 200

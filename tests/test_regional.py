@@ -164,6 +164,23 @@ def test_sum_of_maps_is_the_sum_of_what_they_are_repeated_to(sides, interpolatio
     assert torch.allclose(found, expected[:, 3:11], rtol=0, atol=1e-12)
 
 
+@given(
+    sides=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.sampled_from([(32, 32), (32, 48), (30, 34)]),
+    rows=st.sets(st.integers(0, 15), min_size=2, max_size=2).map(sorted),
+    interpolation=st.sampled_from(INTERPOLATIONS),
+)
+def test_adding_in_place_is_adding_what_a_map_is_repeated_to(sides, size, rows, interpolation):
+    """Also where rows are not all repeated equally often: a size that is no multiple, or a strip that begins inside a repetition."""
+    random = torch.Generator().manual_seed(0)
+    maps = Generator(2, 2, interpolation)([(1, torch.randn(2, 3, *sides, generator=random, dtype=torch.float64))], size)
+    m = maps.aggregated[1].crop(rows[0], min(rows[1], maps.shape[0]))
+    whole = torch.randn(m.expand().shape, generator=random, dtype=torch.float64)
+    expected = whole - 2 * m.expand()
+    found = m.add_to(whole, m.data, -2)
+    assert found is whole and torch.allclose(found, expected, rtol=0, atol=1e-12)
+
+
 def test_constant_maps_stay_constant():
     for interpolation in INTERPOLATIONS:
         dense = Generator(5, 3, interpolation)([(1, torch.full((1, 2, 13, 9), 2.5))], (40, 37)).dense()

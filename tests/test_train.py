@@ -21,6 +21,7 @@ from dfr_core import DFR
 from dfr_core.errors import DFRError
 from dfr_core.files import load_tensors, save_tensors
 from dfr_core.methods import dfr as detector
+from dfr_core.methods.adam import Adam
 from dfr_core.methods.cae import CAE
 from dfr_core.methods.train import (
     Checkpoint,
@@ -168,6 +169,33 @@ def test_training_is_adam_by_hand():
     assert all(torch.allclose(a, b, rtol=1e-8, atol=1e-10) for a, b in zip(model.parameters(), twin.parameters()))
     assert curve.dtype == np.float32 and curve.shape == (25,)
     assert not model.training
+
+
+def test_adam_has_the_bits_of_torchs():
+    start = [torch.randn(7, 3), torch.randn(5)]
+    ours, theirs = ([p.clone().requires_grad_() for p in start] for _ in range(2))
+    adam, reference = Adam(ours, 0.1), torch.optim.Adam(theirs, 0.1, fused=True)
+    for step in range(5):
+        for optimiser, parameters in ((adam, ours), (reference, theirs)):
+            optimiser.param_groups[0]["lr"] = 0.1 / (step + 1)
+            for p in parameters:
+                p.grad = (p.detach() - step).sin()
+            optimiser.step()
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
+    for a, b in zip(ours, theirs):
+        assert all(torch.equal(adam.state[a][name], reference.state[b][name]) for name in ("step", "exp_avg", "exp_avg_sq"))
+
+
+def test_training_does_not_load_torchs_compiler():
+    code = """
+import sys, torch
+from dfr_core import DFR
+from dfr_core.settings import Settings
+images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+DFR(Settings(weights="untrained", image_size=32, width=0.05, layers="1:3", steps=2, positions=4), device="cpu", progress=False).fit(images)
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_progress_tells_the_end():
@@ -358,7 +386,6 @@ from dfr_core.methods import dfr as detector
 from dfr_core.settings import Settings
 detector.Checkpoint = partial(detector.Checkpoint, every_seconds=0)
 settings, images = Settings(**json.loads(sys.argv[1])), np.load(sys.argv[2])
-torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()  # torch imports the rest of itself here
 
 def fit(checkpoint, out):
     dfr = DFR(settings, device="cpu", progress=False)
@@ -459,7 +486,7 @@ def test_an_interruption_keeps_every_whole_step(tmp_path):
 
 def test_an_interruption_in_the_middle_of_a_step_keeps_none_of_it(tmp_path, monkeypatch):
     curve, undisturbed = run()
-    steps, adam = [], torch.optim.Adam.step
+    steps, adam = [], Adam.step
 
     def stop(self, *_):
         steps.append(1)
@@ -472,7 +499,7 @@ def test_an_interruption_in_the_middle_of_a_step_keeps_none_of_it(tmp_path, monk
             return len(steps) % 4 == 0
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.Adam, "step", stop)
+        patch.setattr(Adam, "step", stop)
         with pytest.raises(Stop):
             run(checkpoint=Every4(tmp_path / "c", "run"))
     assert load_tensors(tmp_path / "c")[1]["step"] == "8"

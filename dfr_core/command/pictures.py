@@ -22,6 +22,8 @@ GREY_THRESHOLD = 32767
 WHITE = 65535
 #: An outline is one pixel wide for so many pixels of the longer side, so that it is seen on a large photograph too.
 _LINE = 400
+#: Rows that heat is laid on at a time: few enough to stay in the cache and to leave out what is not hot.
+_ROWS = 32
 
 
 def at_size(scores: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -62,15 +64,17 @@ def marked(image: np.ndarray, scores: np.ndarray, threshold: float, width: int |
         width: of the border in pixels; None: :func:`line_width`.
     """
     found, width, made = scores > threshold, width or line_width(scores.shape), np.array(image, np.uint8, order="C")
-    places = np.flatnonzero(found)
-    colours, heights = made.reshape(-1, 3), scores.reshape(-1)
-    for part in bands(len(places), 1):  # elsewhere there is no heat, and most of a photograph is elsewhere
-        here = places[part]
-        colours[here] = overlay(colours[here][None], heights[here][None], threshold, 3 * threshold)[0]
-    if len(places):  # the border lies in the smallest rectangle around what was found, and a line's width around that
-        corners = np.divmod(places, scores.shape[1])
-        box = tuple(slice(max(0, at.min() - width), at.max() + width + 1) for at in corners)
-        made[box] = outline(made[box], found[box], FOUND, width)
+    rows, cols = (np.flatnonzero(found.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return made
+    for top in range(rows[0], rows[-1] + 1, _ROWS):  # where no score exceeds the threshold an overlay is the image, so rectangles will do
+        band = slice(top, min(top + _ROWS, rows[-1] + 1))
+        here = np.flatnonzero(found[band].any(0))
+        if len(here):
+            box = band, slice(here[0], here[-1] + 1)
+            made[box] = overlay(made[box], scores[box], threshold, 3 * threshold)
+    box = tuple(slice(max(0, at[0] - width), at[-1] + width + 1) for at in (rows, cols))  # with the border, which lies outside
+    made[box] = outline(made[box], found[box], FOUND, width)
     return made
 
 

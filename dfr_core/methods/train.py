@@ -26,6 +26,7 @@ from ..device import full_precision
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..settings import Settings
+from .adam import Adam, Optimiser
 
 log = logging.getLogger("dfr")
 CHECKPOINT_SECONDS = 30.0
@@ -99,14 +100,14 @@ class Checkpoint:
         """Whether so much time has gone since the last saving; in the beginning a run is saved after 1, 2, 4, ... seconds."""
         return time.monotonic() - self._last >= min(self.every_seconds, max(1.0, self._last - self._begun))
 
-    def save(self, step: int, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> None:
+    def save(self, step: int, model: nn.Module, optimiser: Optimiser, losses: Tensor) -> None:
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
         for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
             tensors |= {f"adam.{k}.{name}": value for name, value in optimiser.state[parameter].items()}
         save_tensors(self.path, tensors | {"losses": losses[:step]}, {"run": self.run, "step": str(step)})
         self._last = time.monotonic()
 
-    def restore(self, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
+    def restore(self, model: nn.Module, optimiser: Optimiser, losses: Tensor) -> int:
         """Put a saved state back; returns the steps done, 0 if there is nothing to go on from.
 
         Raises:
@@ -127,13 +128,13 @@ class Checkpoint:
             raise DFRError(self.path, f"a damaged checkpoint ({reason})", "delete it to start afresh") from error
 
 
-def _restore(tensors: dict[str, Tensor], step: int, model: nn.Module, optimiser: torch.optim.Adam, losses: Tensor) -> int:
+def _restore(tensors: dict[str, Tensor], step: int, model: nn.Module, optimiser: Optimiser, losses: Tensor) -> int:
     if not 0 <= step <= len(losses) or tensors["losses"].shape != (step,):
         raise ValueError(f"step {step} of {len(losses)} with {len(tensors['losses'])} losses")
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
         state = {name: tensors[f"adam.{k}.{name}"].to(parameter.device) for name in ("step", "exp_avg", "exp_avg_sq")}
-        optimiser.state[parameter] = state  # the fused Adam keeps its step count beside the parameters
+        optimiser.state[parameter] = state  # Adam keeps its step count beside the parameters
     losses[:step] = tensors["losses"].to(losses.device)
     return step
 
@@ -202,7 +203,7 @@ def train(
         DFRError: a checkpoint that cannot be used.
     """
     steps = total_steps(settings, len(source))
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)  # one pass over memory: a tenth of a small step
+    optimiser = Adam(model.parameters(), settings.learning_rate)
     return descend(
         model,
         optimiser,
@@ -216,7 +217,7 @@ def train(
 
 def descend(
     model: nn.Module,
-    optimiser: torch.optim.Adam,
+    optimiser: Optimiser,
     steps: int,
     rate: Callable[[int], float],
     gradient: Callable[[int], Tensor],

@@ -18,7 +18,7 @@ from .cae import CAE, WITHOUT_RELU
 from .train import reconstruction_loss
 
 #: Positions scored at once on CPU: few enough that what passes between the layers stays in the cache.
-STRIP = 1024
+STRIP = 2048
 
 
 class Whole(CAE):
@@ -93,13 +93,13 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
         last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
         for top in range(0, h_o, band):
             maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
-            hidden, *others = (m.expand(pointwise(m.data, weight)) for m, weight in zip(maps, first, strict=True))
-            for other in others:
-                hidden = hidden + other
-            hidden = through((hidden + first_bias).relu_(), middle, first=2)
+            hidden = maps[0].expand(pointwise(maps[0].data, first[0], first_bias))
+            for m, weight in zip(maps[1:], first[1:], strict=True):
+                m.add_to(hidden, pointwise(m.data, weight))
+            hidden = through(hidden.relu_(), middle, first=2)
             error = 0
             for m, (weight, bias) in zip(maps, last, strict=True):
-                error = error + pointwise(hidden, weight, bias).sub_(m.expand()).square_().sum(-1)
+                error = error + m.add_to(pointwise(hidden, weight, bias), m.data, -1).square_().sum(-1)
             scores[n, top : top + band] = error[0]
     return scores / cae.c_o if score == "squared" else scores.sqrt_()
 
