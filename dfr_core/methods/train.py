@@ -30,8 +30,8 @@ from .adam import Adam, Optimiser
 
 log = logging.getLogger("dfr")
 CHECKPOINT_SECONDS = 30.0
-#: A loss that ends so many times above its start is worth a word. The start from PCA is hard to beat in the quick edition's 125 steps:
-#: they end up to 1.8 times above it (leather; notebook 10 says so), the embedded edition's 250 up to 1.2 times (screw).
+#: A loss that ends so many times above its start is worth a word. The start from PCA is hard to beat: a training that is too short to
+#: (notebook 10's, of 125 steps) ended up to 1.8 times above it.
 RISE = 2.0
 _EPOCH, _POSITIONS = 1, 2  # names of random streams
 
