@@ -51,11 +51,11 @@ def fig4(records: Records) -> Drawing:
     blocks, high = (3, -(-len(rows) // 3)) if len(rows) > 3 else (1, len(rows))
     panel, gap, side = 0.76, 0.04, 0.9
     block = 5 * panel + 4 * gap + side + 0.1
-    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.82, right=blocks * block + 0.04 - side)
+    grid = _grid(high, 0, panel=panel, gap=gap, left=side + 0.06, top=0.94, right=blocks * block + 0.04 - side)
     words = "GT: ground truth. AM: anomaly map over the image, scaled to [0, 1]. "
     words += "SM: segmentation at the threshold for an FPR of 0 and of 0.005 on the training images.\n"
-    words += "Shown: of one image of each kind of defect, the one of middle score. In brackets: in how many of all defective test images "
-    words += "a segmentation at FPR 0 touches the defect."
+    words += "Shown: of one image of each kind of defect, the one of middle score. In brackets: in how many of the defective test images "
+    words += "SM, 0 touches the defect."
     title(grid.figure, "Fig. 4  Segmentation of all categories with f{1:12}", words)
     numbers = []
     for n, (category, (pictures, (record,))) in enumerate(rows):
@@ -70,7 +70,7 @@ def fig4(records: Records) -> Drawing:
         found = [scores > limit for limit in limits]
         touched = [record.about["touched"][fpr][0] for fpr in _FPRS]
         defective = record.about["touched"]["0"][1]
-        _side(grid, row, category, f"{pictures.about['defects'][k]} ({touched[0]} of {defective})", dx)
+        _side(grid, row, category, pictures.about["defects"][k], dx, f"({touched[0]} of {defective})")
         panels = [image, _paint(image, mask, _RED), plotting.overlay(image, scores, alpha=0.75), *found]
         for column, picture in enumerate(panels):
             axes = grid.axes(row, column, dx=dx)
@@ -276,10 +276,10 @@ def _heads(grid: Grid, texts: Sequence[str], dx: float = 0.0) -> None:
         grid.text(x + dx + grid.panel / 2, y - 0.06, text, ha="center", va="bottom", fontsize=8.5)
 
 
-def _side(grid: Grid, row: int, category: str, defect: str, dx: float = 0.0) -> None:
+def _side(grid: Grid, row: int, category: str, defect: str, dx: float = 0.0, *more: str) -> None:
     x, y = grid.corner(row, 0)
     grid.text(x + dx - 0.08, y + grid.panel / 2 - 0.02, nice(category), ha="right", va="bottom", fontsize=8.5, fontweight="bold")
-    words = "\n".join(textwrap.wrap(nice(defect), 13))
+    words = "\n".join([*textwrap.wrap(nice(defect), 13), *more])
     grid.text(x + dx - 0.08, y + grid.panel / 2 + 0.02, words, ha="right", va="top", fontsize=7, color=MUTED)
 
 
