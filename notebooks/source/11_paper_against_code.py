@@ -38,7 +38,7 @@ from dfr_core.course import show, table, verdict
 from dfr_core.lab.deviations import DEVIATIONS
 from dfr_core.methods.cae import CAE, layer_widths
 from dfr_core.metrics import evaluation, roc_auc
-from dfr_core.paper_numbers import REMARKS, dfr
+from dfr_core.paper_numbers import COMPARISONS, REMARKS
 from dfr_core.plotting import RED, SKY, heat, outline, to_image
 from dfr_core.regional import axis_operator
 from dfr_core.scoring import residual
@@ -262,7 +262,8 @@ by_chance = [roc for roc, _, _ in seeds]
 spread = max(by_chance) - min(by_chance)
 sizes = f"{min(by_chance):.4f} to {max(by_chance):.4f}"
 verdict("the seed alone moves ROC-AUC", spread > 1e-4, sizes)
-printed = [dfr("roc_auc", "wood", layers) for layers in ("1:12", "1:16")]
+table_ii = COMPARISONS["roc_auc"]
+printed = [table_ii.rows["wood"][table_ii.columns.index(layers)] for layers in ("1:12", "1:16")]
 print("paper, Table II, wood, f{1:12} and f{1:16}:", *printed)
 
 # %% [markdown]
