@@ -7,17 +7,24 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import scoring
 from ..errors import DFRError
 from ..files import replacing
+from ..regional import RegionalFeatures
 from ..settings import sides
 from .base import Detector
+from .cae import WITHOUT_RELU
 from .dfr import DFR
+from .reconstructors import Reconstructor
+from .whole import Whole
 
 INPUT, OUTPUTS = "images", ("anomaly_map", "image_score")
 #: The file is compared with PyTorch before it is written; a larger difference, as a share of the image's score, is an error. (Not of
@@ -41,10 +48,35 @@ class Graph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images uint8 [N, 3, H, W] -> anomaly maps float32 [N, H, W] and the highest score of each [N]."""
         s, size = self.settings, tuple(images.shape[-2:])
-        f = self.generator(self.backbone.feature_maps(images, self.layers, s.keep_padding), size).dense()
-        regional = scoring.residual(f, self.model(f), s.score)
+        features = self.generator(self.backbone.feature_maps(images, self.layers, s.keep_padding), size)
+        regional = _errors(self.model, features, s.score)
         maps = scoring.upsample(regional, size, s.map_interpolation, s.kernel, s.stride)
         return maps, scoring.image_score(maps)
+
+
+def _errors(model: Reconstructor, features: RegionalFeatures, score: str) -> Tensor:
+    """Eq. 5 of all positions at once: [N, h_o, w_o].
+
+    For the whole autoencoder as in :func:`~dfr_core.methods.whole.regional_scores`, its outer products at each map's own resolution (a
+    sixth of the time), in operations that can be traced for any N: no loops over images, nothing in place.
+    """
+    if not isinstance(model, Whole):
+        f = features.dense()
+        return scoring.residual(f, model(f), score)
+    (first, bias), *middle, (last, last_bias) = model.linear_layers()
+    maps = features.joined()
+    ends = list(accumulate((m.data.shape[-1] for m in maps), initial=0))
+    parts = [slice(*pair) for pair in pairwise(ends)]
+    hidden = bias
+    for m, part in zip(maps, parts, strict=True):
+        hidden = hidden + m.expand(F.linear(m.data, first[:, part]))
+    hidden = hidden.relu()
+    for number, (weight, bias) in enumerate(middle, start=2):
+        hidden = F.linear(hidden, weight, bias)
+        hidden = hidden if number in WITHOUT_RELU else hidden.relu()
+    pieces = (F.linear(hidden, last[part], last_bias[part]) - m.expand() for m, part in zip(maps, parts, strict=True))
+    squared = reduce(torch.add, (piece.square().sum(-1) for piece in pieces))
+    return squared / model.c_o if score == "squared" else squared.sqrt()
 
 
 def export(detector: Detector, out: str | Path, about: dict[str, str]) -> float:
