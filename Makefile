@@ -61,7 +61,7 @@ ifneq "$(NOTEBOOKS)" ""
 	OMP_NUM_THREADS=1 .venv-lax/bin/python -m pytest --nbval-lax --nbval-current-env -n $(WORKERS) --dist loadfile notebooks
 endif
 
-test-embedded: setup ## every notebook in the embedded edition: all its claims must hold there too (half an hour)
+test-embedded: setup ## every notebook in the embedded edition: all its claims must hold there too (five minutes)
 	DFR_EDITION=embedded OMP_NUM_THREADS=1 .venv/bin/python -m pytest --nbval-lax --nbval-current-env \
 	    -n $(WORKERS) --dist loadfile notebooks $(ARGS)
 
