@@ -48,6 +48,14 @@ def test_score_is_the_error_of_the_whole_feature(components, score, batch_norm, 
         assert torch.allclose(model.errors(rows, score), expected, rtol=1e-3, atol=1e-3)
 
 
+def test_features_are_left_as_they_were():
+    """Each map of a size of its own: what is centred in place is a copy all the same."""
+    features = random_features()
+    before = features.dense().clone()
+    projection = Projection.fit(5 + before.reshape(-1, 9), 4)
+    assert torch.equal(projection(features), projection(features)) and torch.equal(features.dense(), before)
+
+
 def test_basis_is_pcas():
     generator = torch.Generator().manual_seed(0)
     samples = 5 + torch.randn(500, 30, generator=generator) * 2.0 ** -torch.arange(30)
