@@ -218,7 +218,7 @@ def _runs(line: np.ndarray) -> list[tuple[int, int]]:
 def _pictures(records: Records, category: str, settings: list[Setting]) -> tuple[Record, list[Record]] | None:
     """A category's images and the training record of each setting (one seed for all), or None if any is missing."""
     pictures = first(records, kind="images", category=category)
-    if pictures is None or not any(defect != "good" for defect in pictures.about["defects"]):
+    if pictures is None or not _defective(pictures):
         return None
     records = evidence(records)
     found = [records.training(category, *setting) for setting in settings]
@@ -227,13 +227,17 @@ def _pictures(records: Records, category: str, settings: list[Setting]) -> tuple
 
 
 def _nth_defect(pictures: Record, n: int) -> int:
-    defective = [k for k, defect in enumerate(pictures.about["defects"]) if defect != "good"]
+    defective = _defective(pictures)
     return defective[n % len(defective)]
+
+
+def _defective(pictures: Record) -> list[int]:
+    return [k for k, defect in enumerate(pictures.about["defects"]) if defect != "good"]
 
 
 def _typical_defect(pictures: Record, record: Record) -> int:
     """Neither the easiest nor the hardest: of the defects that there are pictures of, the one of middle image score."""
-    defective = [k for k, defect in enumerate(pictures.about["defects"]) if defect != "good"]
+    defective = _defective(pictures)
     return sorted(defective, key=lambda k: float(record.arrays["maps"][k].max()))[(len(defective) - 1) // 2]
 
 
