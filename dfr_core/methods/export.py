@@ -21,7 +21,6 @@ from ..files import replacing
 from ..regional import RegionalFeatures
 from ..settings import sides
 from .base import Detector
-from .cae import WITHOUT_RELU
 from .dfr import DFR
 from .reconstructors import Reconstructor
 from .whole import Whole
@@ -63,18 +62,16 @@ def _errors(model: Reconstructor, features: RegionalFeatures, score: str) -> Ten
     if not isinstance(model, Whole):
         f = features.dense()
         return scoring.residual(f, model(f), score)
-    (first, bias), *middle, (last, last_bias) = model.linear_layers()
+    first, *middle, last = model.stack
     maps = features.joined()
     ends = list(accumulate((m.data.shape[-1] for m in maps), initial=0))
     parts = [slice(*pair) for pair in pairwise(ends)]
-    hidden = bias
+    hidden = first.bias
     for m, part in zip(maps, parts, strict=True):
-        hidden = hidden + m.expand(F.linear(m.data, first[:, part]))
-    hidden = hidden.relu()
-    for number, (weight, bias) in enumerate(middle, start=2):
-        hidden = F.linear(hidden, weight, bias)
-        hidden = hidden if number in WITHOUT_RELU else hidden.relu()
-    pieces = (F.linear(hidden, last[part], last_bias[part]) - m.expand() for m, part in zip(maps, parts, strict=True))
+        hidden = hidden + m.expand(F.linear(m.data, first.weight[:, part]))
+    rows = nn.Sequential(*middle)(hidden.flatten(0, 2))  # batch normalisation takes rows
+    hidden = rows.view(*hidden.shape[:3], -1)
+    pieces = (F.linear(hidden, last.weight[part], last.bias[part]) - m.expand() for m, part in zip(maps, parts, strict=True))
     squared = reduce(torch.add, (piece.square().sum(-1) for piece in pieces))
     return squared / model.c_o if score == "squared" else squared.sqrt()
 
