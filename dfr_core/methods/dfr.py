@@ -102,6 +102,10 @@ class DFR(OnNetwork):
                 self.loss_curve_ = train(self._model, training, s, self._loss, checkpoint=run, progress=tell)
             check_training(self.loss_curve_, trivial)
             with torch.inference_mode():
+                if s.solve_samples:  # other features than it began from: on those it has fitted already, there is little to gain
+                    fresh = sample(source, s.solve_samples, s.seed, s.pca_images, draw=1)
+                    with full_precision(self.device):
+                        self._model.solve(fresh, s.loss)
                 normal = torch.cat([self._errors(batch) for batch in training.batches()])
                 return scoring.upsample(normal, image_size, s.map_interpolation, s.kernel, s.stride)
 
