@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.isotonic import isotonic_regression
 
 from ..lab.trial import OWN
 from ..paper_numbers import BASELINES, CATEGORIES, GROWING, REFINING, TABLE_I
@@ -116,16 +117,9 @@ def _label(axes, lines: Sequence[tuple[float, str, str, str]], x: float, low: fl
 
 def _apart(values: Sequence[float], least: float, low: float, high: float) -> list[float]:
     """Rising values moved as little as possible (least squares) until neighbours are ``least`` apart, within low and high."""
-    blocks: list[list[float]] = []  # sum and count of the values, each less its rank's share, that move as one
-    for k, value in enumerate(values):
-        blocks.append([value - k * least, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-    ranks = [total / count for total, count in blocks for _ in range(int(count))]
-    top = high - (len(values) - 1) * least
-    return [max(low, min(rank, top)) + k * least for k, rank in enumerate(ranks)]
+    ranks = np.arange(len(values)) * least
+    return (isotonic_regression(values - ranks, y_min=low, y_max=high - ranks[-1]) + ranks).tolist()
+
 
 
 def cost(records: Records) -> Drawing:
