@@ -72,15 +72,12 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     """
     from ..device import cores, pick_device
     from ..editions import current_edition, edition
+    from ..methods import one_length
     from .laboratory import Laboratory
 
     chosen = edition(args.edition) if args.edition else current_edition()
     changes = {name: getattr(args, name) for name in ("weights", "epochs", "steps") if getattr(args, name) is not None}
-    if "epochs" in changes and "steps" in changes:
-        raise DFRError("--steps", "given beside --epochs, and both say how long to train", "give one of them")
-    if "epochs" in changes:
-        changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
-    settings = replace(chosen.settings, **changes)
+    settings = replace(chosen.settings, **one_length(changes))
     if settings.epochs != chosen.settings.epochs or settings.steps != chosen.settings.steps:
         count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
         chosen = replace(chosen, note=f"{count} {unit}{'' if count == 1 else 's'}")
