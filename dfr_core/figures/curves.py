@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,26 +39,6 @@ _LINES = (
 )  # fmt: skip
 _MARKER = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 _SETTINGS = [(layers, OWN) for layers in GROWING]
-
-
-def fig5(records: Records) -> Drawing:
-    """ROC-AUC on objects."""
-    return _curves(records, 5, "roc_auc", "objects")
-
-
-def fig6(records: Records) -> Drawing:
-    """PRO-AUC on objects."""
-    return _curves(records, 6, "pro_auc", "objects")
-
-
-def fig7(records: Records) -> Drawing:
-    """ROC-AUC on textures."""
-    return _curves(records, 7, "roc_auc", "textures")
-
-
-def fig8(records: Records) -> Drawing:
-    """PRO-AUC on textures."""
-    return _curves(records, 8, "pro_auc", "textures")
 
 
 def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
@@ -94,6 +76,13 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     ]
     header = ["category", "layers", metric, "lowest seed", "highest seed", "seeds"]
     return Drawing(figure, header, rows, stamp(training(records, _SETTINGS, data.categories)), incomplete(data.categories, wanted))
+
+
+#: Figures 5 to 8: the metrics on objects, then on textures.
+fig5, fig6, fig7, fig8 = (
+    partial(_curves, number=number, metric=metric, group=group)
+    for number, (group, metric) in enumerate(product(("objects", "textures"), METRICS), start=5)
+)
 
 
 def _limits(records: Records, metric: str) -> tuple[float, float]:
