@@ -60,13 +60,10 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     average = data.values.mean((0, 1))
     axes.plot(x, average, color=INK, linewidth=2.6, zorder=5)
     axes.set_xticks(x, [f"{scale_set(layers)}\n{TABLE_I[int(layers.split(':')[1])]} px" for layers in GROWING])
-    axes.set_xlabel("layer set, and the largest receptive field in it")
-    axes.set_ylabel(METRICS[metric])
     low, high = _limits(records, metric)
-    axes.set_ylim(low, high)
-    axes.set_xlim(-0.15, len(GROWING) - 0.85)
+    axes.set(xlabel="layer set, and the largest receptive field in it", ylabel=METRICS[metric], axisbelow=True)
+    axes.set(xlim=(-0.15, len(GROWING) - 0.85), ylim=(low, high))
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
     names = [(means[k, -1], nice(c), *_LINES[wanted.index(c) % len(_LINES)][:2]) for k, c in enumerate(data.categories)]
     _label(axes, [*names, (average[-1], f"mean of {len(data.categories)}", INK, "")], x[-1], low, high)
     rows = [
@@ -138,9 +135,7 @@ def cost(records: Records) -> Drawing:
         placed.append((milliseconds, quality))
         axes.plot(milliseconds, quality, "o" if ours else "s", color=BLUE if ours else ORANGE, **_MARKER)
         axes.annotate(name, (milliseconds, quality), xytext=(6, -11 if near else 3), textcoords="offset points", fontsize=8, color=INK)
-    axes.set_xscale("log")
-    axes.set_xlabel("milliseconds an image")
-    axes.set_ylabel("PRO-AUC, mean")
+    axes.set(xscale="log", xlabel="milliseconds an image", ylabel="PRO-AUC, mean")
     axes.grid(color=FAINT, linewidth=0.5)
     axes.margins(x=0.12, y=0.1)
     rows = [[name, milliseconds, quality] for name, milliseconds, quality, _ in points]
