@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
+from ..methods.train import Checkpoint
 from .muon import Muon
 from .student import Student, thinned
 from .targets import Source, Targets
@@ -155,7 +156,7 @@ def train(
         _begin_with(start, student)
     optimisers = _optimisers(student, plan)
     curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
-    state = _State(checkpoint, run_of(plan, targets.source))
+    state = _State(checkpoint, run_of(plan, targets.source), CHECKPOINT_SECONDS)
     done = state.restore(student, optimisers, curve)
     student.train()
     bar = tqdm(_batches(plan, targets, done), desc="student", unit="step", initial=done, total=plan.steps, disable=not progress)
@@ -222,18 +223,11 @@ def held_out(student: Student, targets: Targets, batch_size: int = 8) -> np.ndar
     return np.sum(losses, axis=0) / n
 
 
-class _State:
-    """The checkpoint of a run: weights, optimiser, curve."""
-
-    def __init__(self, path: Path, run: str) -> None:
-        self.path, self.run = path, run
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.last >= CHECKPOINT_SECONDS
+class _State(Checkpoint):
+    """The checkpoint of a run: weights, both optimisers, curve."""
 
     def save(self, step: int, student: Student, optimisers: Optimisers, curve: np.ndarray) -> None:
-        self.last = time.monotonic()
+        self._last = time.monotonic()
         tensors = {f"student.{name}": tensor for name, tensor in student.state_dict().items()}
         for place, parameter, state in _states(optimisers):
             tensors |= {f"{place}.{name}": value for name, value in state[parameter].items()}

@@ -76,10 +76,6 @@ class AEL2(PixelDetector):
         loss.backward()
         return loss
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """What the autoencoder makes of an image [3, h, w] in [0, 1] (Section 4.2)."""
-        return self._patchwise(x, self.model)
-
     def _map_one(self, x: Tensor) -> Tensor:
         return self._difference(x[None], self.reconstruct(x)[None])[0]
 

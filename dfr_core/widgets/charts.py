@@ -66,10 +66,9 @@ class Chart:
         box = (LEFT / width, BOTTOM / height, (width - LEFT - RIGHT) / width, (height - TOP - BOTTOM) / height)
         with style():
             figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-            axes = figure.add_axes(box, **self.axes)
+            axes = figure.add_axes(box, axisbelow=True, **self.axes)
             axes.set_title(self.title, loc="left", fontsize=8)
             axes.grid(color=plotting.FAINT)
-            axes.set_axisbelow(True)
             for curve in (*self.curves, *curves):
                 axes.plot(curve.x, curve.y, "o-" if curve.dots else "-", color=curve.colour, label=curve.name or None)
                 if curve.area:
