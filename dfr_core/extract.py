@@ -205,16 +205,16 @@ def feature_source(extractor: Extractor, images: Tensor, budget: int) -> Feature
     return StreamedFeatures(extractor, images)
 
 
-def sample(source: FeaturesOfImages, n: int, seed: int, first_images: int | None = None, draw: int = 0) -> Tensor:
+def sample(source: FeaturesOfImages, n: int, seed: int, first_images: int | None = None, stream: int = _SAMPLES) -> Tensor:
     """A random, seeded subset of the regional features of all training images (Appendix B): [<= n, c_o].
 
     Args:
         first_images: draw from the first so many images only (public code).
-        draw: each number is a draw of its own.
+        stream: name of the random stream.
     """
     n_images = min(len(source), first_images or len(source))
     n_positions = source.shape[0] * source.shape[1]
-    random = np.random.default_rng([seed, _SAMPLES, draw])
+    random = np.random.default_rng([seed, stream])
     places = np.sort(random.choice(n_images * n_positions, size=min(n, n_images * n_positions), replace=False))
     parts = []
     for image in np.unique(places // n_positions):

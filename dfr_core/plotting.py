@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 #: The colour map of everything that is a score.
 HEAT = "inferno"
@@ -65,19 +66,8 @@ def outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = 
     """The image [h, w, 3] with the border of a mask [h, w] drawn on it."""
     mask = np.asarray(mask, dtype=bool)
     out = np.array(image, dtype=np.uint8)
-    out[_grown(mask, width) & ~mask] = colour
+    out[ndimage.binary_dilation(mask, iterations=width) & ~mask] = colour
     return out
-
-
-def _grown(mask: np.ndarray, times: int) -> np.ndarray:
-    """The mask with each pixel's four neighbours, so many times: a quarter of the time that SciPy's dilation takes on a photograph."""
-    for _ in range(times):
-        before, mask = mask, mask.copy()
-        mask[1:] |= before[:-1]
-        mask[:-1] |= before[1:]
-        mask[:, 1:] |= before[:, :-1]
-        mask[:, :-1] |= before[:, 1:]
-    return mask
 
 
 def to_image(image) -> np.ndarray:
@@ -89,12 +79,9 @@ def to_image(image) -> np.ndarray:
 def side_by_side(*images: np.ndarray, gap: int = 4) -> np.ndarray:
     """Images of one height beside each other on white."""
     height = max(image.shape[0] for image in images)
-    columns: list[np.ndarray] = []
-    for k, image in enumerate(images):
-        if k:
-            columns.append(np.full((height, gap, 3), 255, np.uint8))
-        columns.append(np.pad(image, ((0, height - image.shape[0]), (0, 0), (0, 0)), constant_values=255))
-    return np.concatenate(columns, axis=1)
+    padded = [np.pad(image, ((0, height - image.shape[0]), (0, gap), (0, 0)), constant_values=255) for image in images]
+    whole = np.concatenate(padded, axis=1)
+    return whole[:, : whole.shape[1] - gap]
 
 
 def png(image: np.ndarray, scale: int = 1) -> bytes:

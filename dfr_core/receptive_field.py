@@ -128,17 +128,10 @@ def effective_size(field: Tensor, centre: tuple[float, float], share: float = 0.
 def _walk(stack: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, ReceptiveField]]:
     """Every layer with the receptive field after it."""
     field = ReceptiveField()
-    for layer in _unfolded(stack):
-        field = _after(layer, field)
-        yield layer, field
-
-
-def _unfolded(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    for layer in layers:
-        if isinstance(layer, nn.Sequential):
-            yield from _unfolded(layer)
-        else:
-            yield layer
+    for _, layer in nn.Sequential(*stack).named_modules(remove_duplicate=False):
+        if not isinstance(layer, nn.Sequential):
+            field = _after(layer, field)
+            yield layer, field
 
 
 def _after(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:

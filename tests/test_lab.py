@@ -17,7 +17,7 @@ from dfr_core.figures.items import ITEMS
 from dfr_core.lab import code
 from dfr_core.lab.code import PACKAGE, closure, code_version, imports
 from dfr_core.lab.laboratory import OF_A_METHOD, Laboratory
-from dfr_core.lab.measures.thresholds import thresholds
+from dfr_core.lab.measures.thresholds import judged
 from dfr_core.lab.trial import Needs, Protocol, Trial
 from dfr_core.metrics import border_profile
 from dfr_core.settings import Settings
@@ -185,6 +185,8 @@ def test_border_profile_finds_a_border():
 
 def test_what_the_thresholds_find_is_counted():
     class Fixed:
+        settings = Settings()
+
         def threshold(self, fpr: float) -> float:
             return {0.0: 2.0, 0.005: 1.0}[fpr]
 
@@ -193,6 +195,7 @@ def test_what_the_thresholds_find_is_counted():
     maps[0, 0, 0] = 1.5
     masks[2:, 1, 1] = True
     maps[2, 1, 1], maps[3, 1, 1], maps[4, 2, 2] = 3.0, 1.5, 9.0  # found, found at 0.005 only, only beside the defect
-    found = thresholds(Fixed(), maps, masks, Category("x", (), tuple(samples)))
+    found = judged(Fixed(), maps, masks, Category("x", (), tuple(samples)), 7)
     assert found["thresholds"] == {"0": 2.0, "0.005": 1.0} and found["touched"] == {"0": [1, 3], "0.005": [2, 3]}
+    assert found["counts"] == {"images": 5, "anomalous_images": 3, "anomalous_regions": 3, "train_images": 7}
     assert found["normal_fpr"] == pytest.approx({"0": 0.0, "0.005": 1 / 32})

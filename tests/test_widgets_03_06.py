@@ -191,24 +191,32 @@ def test_hand_made_widget_answers_every_control(change):
 # ---- the charts below them
 
 
-def test_chart_puts_values_where_they_belong():
-    chart = charts.Chart(charts.Axis("x", 0, 10), charts.Axis("y", 0, 2))
-    left, top, right, bottom = chart.box
-    assert chart.points([0, 10, 5], [0, 2, 1]) == [(left, bottom), (right, top), ((left + right) / 2, (top + bottom) / 2)]
-    assert chart.points([99], [-1]) == [(right, bottom)], "clipped to the axes"
+def columns_of_change(one, other):
+    return np.flatnonzero((one != other).any((0, 2)))
 
 
-def test_logarithmic_axis():
-    axis = charts.Axis("x", 1, 100, log=True)
-    np.testing.assert_allclose(axis.unit([1, 10, 100]), [0, 0.5, 1])
-    assert axis.marks() == (1, 10, 100)
-
-
-def test_upright_line_stands_at_its_value_and_leaves_the_base_alone():
-    chart = charts.Chart(charts.Axis("x", 0, 1), charts.Axis("y", 0, 1))
+@pytest.mark.parametrize(("axis", "value", "share"), [({}, 3, 0.3), ({"xlim": (1, 100), "xscale": "log"}, 10, 0.5)])
+def test_upright_line_stands_at_its_value_and_leaves_the_base_alone(axis, value, share):
+    chart = charts.Chart("y", **{"xlim": (0, 10), "ylim": (0, 1)} | axis)
     plain = chart.draw()
-    lined = chart.draw(upright=0.3)
-    columns = np.flatnonzero((plain != lined).any((0, 2)))
-    ((x, _),) = chart.points([0.3], [0])
-    assert abs(columns.mean() - x) < 2 and len(columns) <= 3
+    assert plain.shape == (276, 330, 3) and plain.dtype == np.uint8
+    columns = columns_of_change(plain, chart.draw(upright=value))
+    expected = charts.LEFT + share * (330 - charts.LEFT - charts.RIGHT)
+    assert abs(columns.mean() - expected) < 2 and len(columns) <= 4
     np.testing.assert_array_equal(chart.draw(), plain)
+
+
+@pytest.mark.parametrize(("value", "side"), [(2, 1), (9, -1)])
+def test_a_note_stands_beside_its_line_and_within_the_chart(value, side):
+    chart = charts.Chart("y", xlim=(0, 10), ylim=(0, 1))
+    columns = columns_of_change(chart.draw(upright=value), chart.draw(upright=value, note="T = 0.1"))
+    line = charts.LEFT + value / 10 * (330 - charts.LEFT - charts.RIGHT)
+    assert ((columns - line) * side > 0).all() and columns.max() < 330 - charts.RIGHT
+
+
+def test_curves_dots_and_names_are_seen():
+    chart = charts.Chart("y", [charts.Curve([0, 10], [0, 1])], xlim=(0, 10), ylim=(0, 1))
+    plain = chart.draw()
+    falling, named = charts.Curve([0, 10], [1, 0]), charts.Curve([0, 10], [0, 1], name="same")
+    for more in ({"curves": [falling]}, {"dots": [(5, 0.2)]}, {"curves": [named]}):
+        assert (chart.draw(**more) != plain).any(), more

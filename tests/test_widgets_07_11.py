@@ -49,8 +49,8 @@ def test_the_fields_of_the_scales_are_those_of_the_network():
     offered = scales.build(pictures(1), mask_with_a_square(1), results, ["good"]).controls["last"].options
     assert [label for label, _ in offered] == [f"{k}: {size} pixels" for k, size in TABLE_I.items()]
     assert scales.text(16, results[16]).startswith("f{1:16}: 16 scales, fields of 3 to 252 pixels, 16 channels")
-    axis = scales.chart(results).x
-    assert (axis.low, axis.high, axis.ticks) == (1, 16, (1, 2, 4, 8, 12, 16))
+    axes = scales.chart(results).axes
+    assert (axes["xlim"], axes["xticks"]) == ((1, 16), (1, 2, 4, 8, 12, 16))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 9))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ipywidgets")
-from dfr_core.plotting import FOUND, TRUTH
+from dfr_core.plotting import BLUE, FOUND, TRUTH, rgb
 from dfr_core.widgets import rivals
-from dfr_core.widgets.charts import BLUE
 
 SIDE = 64
 
@@ -53,7 +52,7 @@ def test_the_strip_has_every_method_and_fits_below_the_pictures(n):
     methods = tuple(f"m{k}" for k in range(n))
     one = case(1, methods=methods)
     width = 3 * SIDE + 2 * rivals.GAP
-    framed = {m: (rivals.strip(one, m, width) == BLUE).all(-1) for m in methods}
+    framed = {m: (rivals.strip(one, m, width) == rgb(BLUE)).all(-1) for m in methods}
     assert all(mask.shape[1] <= width for mask in framed.values())
     for k, method in enumerate(methods):  # the frame of the k-th stands in the k-th part
         full = [x for x, column in enumerate(framed[method].T) if column.sum() > 3 * rivals.FRAME]

@@ -50,9 +50,8 @@ def main(args: argparse.Namespace) -> int:
 
     names = ("width", "steps", "batch_size", "learning_rate", "rotation", "precision", "seed")
     plan = Plan(**{name: getattr(args, name) for name in names})
-    with _Bars(args.quiet) as bars:
-        sizes = {"n_crops": args.crops, "n_held_out": args.held_out, "side": args.side}
-        result = distil(args.teacher, args.images, args.cache, plan, **sizes, start=args.start, progress=bars.tell)
+    sizes = {"n_crops": args.crops, "n_held_out": args.held_out, "side": args.side}
+    result = distil(args.teacher, args.images, args.cache, plan, **sizes, start=args.start, progress=not args.quiet)
     checksum = save(result, args.out)
     print(f"{'layer':>5} {'teacher':>7} {'R2':>7}   on {result.report['photographs']['held out']} photographs held out")
     for layer, explained in result.report["R2 on held-out photographs"].items():
@@ -78,29 +77,3 @@ def _check(args: argparse.Namespace) -> None:
             raise DFRError(Setting(name), f"{getattr(args, name)} is not at least {least}")
     if args.side % 16:
         raise DFRError(Setting("side"), f"{args.side} is not a multiple of 16, by which the network shrinks an image")
-
-
-class _Bars:
-    """A progress bar for each phase, one after the other."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.phase, self.bar = quiet, "", None
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def tell(self, phase: str, done: int, total: int, loss: float) -> None:
-        from tqdm import tqdm
-
-        if phase != self.phase:
-            self.__exit__()
-            self.phase = phase
-            # A bar that starts late must not count what an earlier run did as this run's speed.
-            self.bar = tqdm(total=total, desc=phase, initial=done, unit="crop" if phase == "teacher" else "step", disable=self.quiet)
-        self.bar.update(done - self.bar.n)
-        if loss == loss:
-            self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..editions import EDITIONS
-from .options import chosen_data, chosen_model, data_arguments, fpr_argument, model_arguments
+from .options import chosen_data, chosen_model, tested_arguments
 
 if TYPE_CHECKING:
     from ..methods.base import Detector
@@ -27,12 +27,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `dfr evaluate`."""
-    parser.add_argument("model", metavar="MODEL", help="a file that `dfr fit` wrote")
-    data_arguments(parser)
-    parser.add_argument("--test", metavar="DIR", help="photographs: images to test with (default: DATA/test)")
-    parser.add_argument("--masks", metavar="DIR", help="photographs: their masks, named as the images (default: DATA/masks)")
-    fpr_argument(parser)
-    model_arguments(parser)
+    tested_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
@@ -41,18 +42,15 @@ examples:
 lines say what was not), 2 a mistake (one line says which), 130 interrupted."""
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Examples as they are written; room for names beside their words."""
-
-    def __init__(self, prog: str, **kwargs: Any) -> None:
-        super().__init__(prog, **{"max_help_position": 26, **kwargs})
+#: Examples as they are written; room for names beside their words.
+_HELP = partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser that reports a mistake in one line, and learns its options only when it is used."""
 
     def __init__(self, *args: Any, declare: Callable[[argparse.ArgumentParser], None] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **kwargs)
+        super().__init__(*args, formatter_class=_HELP, allow_abbrev=False, **kwargs)
         self._declare = declare
 
     def parse_known_args(self, args=None, namespace=None):

@@ -91,7 +91,7 @@ def settings_from(args: argparse.Namespace) -> MethodSettings:
         DFRError: an impossible value, a setting that the method has not, or options that contradict each other.
     """
     from ..backbones.weights import WEIGHTS  # here, so that --help need not wait for torch
-    from ..methods import method
+    from ..methods import method, one_length
 
     if args.preset and args.method != "DFR":
         raise DFRError("--preset", f"is for DFR, not for {args.method}", "use --edition paper for the sizes of the method's own paper")
@@ -101,10 +101,7 @@ def settings_from(args: argparse.Namespace) -> MethodSettings:
     changes |= {name: _value(base, name, text) for name, text in args.set}
     if unknown := sorted(set(changes) - set(asdict(base))):
         raise DFRError(Setting(unknown[0]), f"{args.method} has no such setting", f"it has {', '.join(sorted(asdict(base)))}")
-    if changes.get("epochs") and changes.get("steps"):
-        raise DFRError(Setting("steps"), "given beside --epochs, and both say how long to train", "give one of them")
-    if "epochs" in changes and hasattr(base, "steps"):
-        changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
+    changes = one_length(changes)
     if changes.get("weights") and changes["weights"] not in WEIGHTS:
         changes["weights"] = str(Path(changes["weights"]).resolve())  # the model may be used from another folder
     return replace(base, **changes)
@@ -142,6 +139,16 @@ def model_arguments(parser: argparse.ArgumentParser) -> None:
     """How a model is loaded."""
     parser.add_argument("--weights", metavar="NAME|FILE", help="where the network's weights are now (default: where they were for the fit)")
     device_argument(parser)
+
+
+def tested_arguments(parser: argparse.ArgumentParser) -> None:
+    """A model, and what it is measured on."""
+    parser.add_argument("model", metavar="MODEL", help="a file that `dfr fit` wrote")
+    data_arguments(parser)
+    parser.add_argument("--test", metavar="DIR", help="photographs: images to test with (default: DATA/test)")
+    parser.add_argument("--masks", metavar="DIR", help="photographs: their masks, named as the images (default: DATA/masks)")
+    fpr_argument(parser)
+    model_arguments(parser)
 
 
 def fpr_argument(parser: argparse.ArgumentParser) -> None:

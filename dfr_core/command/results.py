@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -71,9 +72,7 @@ def output_names(paths: Sequence[Path], taken: Callable[[str, Path], bool] = lam
             for k, path in enumerate(paths)
             if names[k] is None and depth <= len(folders[k])
         }
-        counts: dict[str, int] = {}
-        for name in wish.values():
-            counts[name.casefold()] = counts.get(name.casefold(), 0) + 1
+        counts = Counter(map(str.casefold, wish.values()))
         for k, name in wish.items():
             if counts[name.casefold()] == 1 and name.casefold() not in used and not taken(name, paths[k]):
                 names[k] = name

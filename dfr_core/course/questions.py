@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets
@@ -26,6 +25,7 @@ class Question(View):
 
     Attributes:
         buttons: the choices; their ``index`` is None until one is chosen.
+        said: what is said below.
     """
 
     def __init__(self, title: str, question: str, choices: Sequence[str], *below: ipywidgets.Widget) -> None:
@@ -33,7 +33,12 @@ class Question(View):
             raise DFRError(title, f"there is nothing to choose in {list(choices)}", "give two or more choices, all different")
         self.question, self.choices = question, tuple(choices)
         self.buttons = ipywidgets.RadioButtons(options=list(choices), index=None, layout=_FIT)
-        super().__init__([ipywidgets.HTML(f"<p>{html.escape(question)}</p>"), self.buttons, *below], title)
+        self.said = ipywidgets.HTML()
+        super().__init__([ipywidgets.HTML(f"<p>{html.escape(question)}</p>"), self.buttons, *below, self.said], title)
+
+    def say(self, message: str) -> None:
+        """Write below."""
+        self.said.value = f"<p>{html.escape(message)}</p>"
 
     def plain(self) -> str:
         """Question and choices as text."""
@@ -57,8 +62,7 @@ class Prediction(Question):
     def __init__(self, label: str, question: str, choices: Sequence[str]) -> None:
         self.locked: int | None = None
         self.lock = ipywidgets.Button(description="lock", tooltip=f"lock the prediction {label}", disabled=True)
-        self.said = ipywidgets.HTML()
-        super().__init__(f"Prediction {label}", question, choices, self.lock, self.said)
+        super().__init__(f"Prediction {label}", question, choices, self.lock)
         self.buttons.observe(self._chosen, names="index")
         self.lock.on_click(self._lock)
 
@@ -72,7 +76,7 @@ class Prediction(Question):
     def end(self, message: str) -> None:
         """Take no more choices, and say why."""
         self.buttons.disabled = self.lock.disabled = True
-        self.said.value = f"<p>{html.escape(message)}</p>"
+        self.say(message)
 
 
 _asked: dict[str, Prediction] = {}
@@ -121,54 +125,36 @@ def _one_of(what: str, choices: Sequence[str], right: int) -> None:
         raise DFRError(what, f"choice {right} is none of its {len(choices)}", f"count from 0 to {len(choices) - 1}")
 
 
-@dataclass
-class Quiz:
-    """The closing questions of a notebook: a choice is judged at once."""
+class Closing(Question):
+    """A closing question: a choice is judged at once, below it."""
 
-    number: int
-    questions: list[Question] = field(default_factory=list)
-    right: list[int] = field(default_factory=list)
-    why: list[str] = field(default_factory=list)
-    said: list[ipywidgets.HTML] = field(default_factory=list)
-
-    def add(self, question: str, choices: Sequence[str], right: int, why: str) -> None:
-        """One more question."""
-        k, said = len(self.questions), ipywidgets.HTML()
-        title = f"Question {k + 1}"
+    def __init__(self, number: int, question: str, choices: Sequence[str], right: int, why: str) -> None:
+        title = f"Question {number}"
         _one_of(title, choices, right)
-        asked = Question(title, f"{k + 1}. {question}", choices, said)
-        self.questions.append(asked)
-        self.right.append(right)
-        self.why.append(why)
-        self.said.append(said)
-        asked.buttons.observe(lambda change: self.judge(k, change["new"]), names="index")
+        self.right, self.why = right, why
+        super().__init__(title, f"{number}. {question}", choices)
+        self.buttons.observe(self._judge, names="index")
 
-    def judge(self, k: int, index: int) -> None:
-        """Say below question ``k`` whether a choice is right."""
-        message = f"Right: {self.why[k]}" if index == self.right[k] else "Not this one."
-        self.said[k].value = f"<p>{html.escape(message)}</p>"
+    def _judge(self, change: Any) -> None:
+        self.say(f"Right: {self.why}" if change["new"] == self.right else "Not this one.")
 
-    def plain(self) -> str:
-        """Questions and choices, without the answers."""
-        return "\n".join([f"Closing questions {self.number}", *(asked.plain() for asked in self.questions)])
 
-    def page(self) -> str:
-        """The same as HTML for pages without a kernel, with the answers in a fold."""
+class Quiz(View):
+    """The closing questions of a notebook; on pages without a kernel the answers are in a fold."""
+
+    def __init__(self, number: int, questions: Sequence[Closing]) -> None:
+        super().__init__(questions, f"closing questions {number}")
+        self.number, self.questions = number, questions
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        plain = "\n".join([f"Closing questions {self.number}", *(asked.plain() for asked in self.questions)])
         asked = [
             f"<p>{html.escape(q.question)}</p><ol type='a'>{''.join(f'<li>{html.escape(choice)}</li>' for choice in q.choices)}</ol>"
             for q in self.questions
         ]
-        told = "".join(f"<li>{html.escape(f'{q.name(r)}. {w}')}</li>" for q, r, w in zip(self.questions, self.right, self.why))
-        return f"<div>{''.join(asked)}<details><summary>Answers</summary><ol>{told}</ol></details></div>"
-
-
-class _QuizView(View):
-    def __init__(self, asked: Quiz) -> None:
-        super().__init__(asked.questions, f"closing questions {asked.number}")
-        self.asked = asked
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return super()._repr_mimebundle_(**kwargs) | {"text/plain": self.asked.plain(), "text/html": self.asked.page()}
+        told = "".join(f"<li>{html.escape(f'{q.name(q.right)}. {q.why}')}</li>" for q in self.questions)
+        page = f"<div>{''.join(asked)}<details><summary>Answers</summary><ol>{told}</ol></details></div>"
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": plain, "text/html": page}
 
 
 def quiz(number: int, questions: Sequence[tuple[str, Sequence[str], int, str]]) -> None:
@@ -185,7 +171,4 @@ def quiz(number: int, questions: Sequence[tuple[str, Sequence[str], int, str]]) 
 
     if len(questions) != CLOSING:
         raise DFRError(f"quiz {number}", f"it has {len(questions)} questions", f"give {CLOSING}")
-    asked = Quiz(number)
-    for question, choices, right, why in questions:
-        asked.add(question, choices, right, why)
-    display(_QuizView(asked))
+    display(Quiz(number, [Closing(k, *asked) for k, asked in enumerate(questions, start=1)]))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import DFRError, Setting
 from ..settings import Size, checked_size, sides, size_in_words
+from .decode import ORIENTATION
 from .images import Seen, in_threads, load_images, read_set, told
 from .masks import Mask, look_at_mask, mask_files, resize_mask
 from .notes import Note, tell
@@ -154,15 +155,8 @@ def _as_its_image(mask: Mask, sample: Sample, seen: Seen, why: list[str]) -> np.
         return mask.marked
     if mask.marked.shape == (width, height) and mask.turned == 1 and seen.turned > 4:
         why.append("drawn on the stored pixels of an image that EXIF turns, so it is turned like its image")
-        return np.asarray(Image.fromarray(mask.marked.astype(np.uint8)).transpose(TURNS[seen.turned])) > 0
+        picture = Image.fromarray(mask.marked.astype(np.uint8))
+        picture.getexif()[ORIENTATION] = seen.turned
+        return np.asarray(ImageOps.exif_transpose(picture)) > 0
     sizes = f"{mask.marked.shape[1]} x {mask.marked.shape[0]}, its image {sample.path} is {width} x {height}"
     raise DFRError(sample.mask, f"wrong mask size {sizes}", "draw the mask on the image itself")
-
-
-#: EXIF orientations that swap width and height, and what undoes them.
-TURNS = {
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}

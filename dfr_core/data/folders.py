@@ -120,16 +120,16 @@ def find_files(root: PathLike, name: str | None = None) -> Category:
     known = {good.parent, tests, truth}
     others = [path for path in entries(folder, "the category") if path not in known]
     passed += [Note(path, "not read: neither train, test nor ground_truth") for path in others]
-    test, unused = find_test(tests, truth) if tests.exists() else ((), _masks_alone(tests, truth))
+    test, unused = find_test(tests, truth)
     return Category(name=folder.resolve().name, train=train.images, test=test, passed=(*passed, *unused))
 
 
 def find_test(folder: Path, truth: Path | None) -> tuple[tuple[Sample, ...], list[Note]]:
-    """The test images, kind after kind, each with its mask; and what is not used."""
+    """The test images, if there are any, kind after kind, each with its mask; and what is not used."""
     kinds: dict[Path, str] = {}
     masks: list[Path] = []
     passed: list[Note] = []
-    for entry in entries(folder, "test images"):
+    for entry in entries(folder, "test images") if folder.exists() else ():
         if entry.name.startswith("."):
             passed.append(Note(entry, HIDDEN))
             continue
@@ -155,13 +155,3 @@ def find_test(folder: Path, truth: Path | None) -> tuple[tuple[Sample, ...], lis
     pairs = pair(list(kinds), masks, folder, roots)
     samples = tuple(Sample(path, pairs.get(path), kind) for path, kind in kinds.items())
     return samples, passed
-
-
-def _masks_alone(test: Path, truth: Path | None) -> list[Note]:
-    """There are no test images: masks would be a mistake."""
-    if truth is None:
-        return []
-    drawn = list_images(truth, "masks", masks=True)
-    if drawn.images:
-        pair([], drawn.images, test, [truth])
-    return list(drawn.passed)

@@ -157,13 +157,9 @@ def _indices(image: Image.Image) -> np.ndarray:
 
 def _flat_blocks(values: np.ndarray) -> np.ndarray:
     """True for pixels that are part of 2 x 2 pixels of one level above 0."""
-    first = values[:-1, :-1]
-    equal = (first != 0) & (first == values[1:, :-1]) & (first == values[:-1, 1:]) & (first == values[1:, 1:])
-    flat = np.zeros(values.shape, bool)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            flat[rows, columns] |= equal
-    return flat
+    equal = (values != 0) & (ndimage.minimum_filter(values, 2, origin=-1) == ndimage.maximum_filter(values, 2, origin=-1))
+    equal[-1:] = equal[:, -1:] = False  # no block begins there
+    return ndimage.maximum_filter(equal, 2)
 
 
 def _why_inexact(values: np.ndarray, levels: np.ndarray, kind: str) -> str:

@@ -13,15 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ..backbones.vgg import VGG
 from ..errors import DFRError, Setting
@@ -34,12 +33,6 @@ from .training import Plan, held_out, run_of, train
 
 EQUALISED_ON = 256  # crops that decide each channel's scale
 _CURVE_POINTS = 200
-
-Progress = Callable[[str, int, int, float], None]
-
-
-def _untold(phase: str, done: int, total: int, loss: float) -> None:
-    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def distil(
     n_held_out: int = 100,
     side: int = 192,
     start: str | Path | None = None,
-    progress: Progress = _untold,
+    progress: bool = True,
 ) -> Result:
     """Train a slim VGG19 to imitate a teacher.
 
@@ -78,7 +71,7 @@ def distil(
         n_held_out: photographs that only measure, one crop each; at most a fifth of all.
         side: of a crop in pixels, a multiple of 16.
         start: the checkpoint of an earlier run (``state-....safetensors`` in its cache) to begin with, instead of random weights.
-        progress: called with phase, done, total and the loss (NaN before there is one).
+        progress: show progress bars, one for the teacher's targets and one for the student.
 
     Raises:
         DFRError: teacher, photographs or cache cannot be used.
@@ -90,11 +83,12 @@ def distil(
     named = f"{network.architecture.name} {network.fingerprint()}"
     source = Source(named, crops.fingerprint([*training, *measuring]), n_crops, len(measuring), side, plan.seed)
     targets = Targets(source, cache, network, training, measuring)
-    for done in targets.make():
-        progress("teacher", done, n_crops + len(measuring), float("nan"))
+    with tqdm(total=n_crops + len(measuring), desc="teacher", unit="crop", disable=not progress) as bar:
+        for done in targets.make():
+            bar.update(done)
     started = time.monotonic()
     state = Path(cache) / f"state-{hashlib.sha256(run_of(plan, source).encode()).hexdigest()[:12]}.safetensors"
-    student, curve = train(plan, targets, state, partial(progress, "student"), start and Path(start))
+    student, curve = train(plan, targets, state, start and Path(start), progress)
     unexplained, turned = held_out(student, targets)
     plain = student.fold()
     dead = equalise(plain, (targets.batch([k])[0] for k in range(min(EQUALISED_ON, n_crops))))

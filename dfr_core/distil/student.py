@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.optim.swa_utils import update_bn
 
 from ..backbones.architecture import architecture
 from ..backbones.vgg import VGG
@@ -73,31 +75,21 @@ class Student(nn.Module):
                 found[layer] = features, self.heads[str(layer)](features)
         return found
 
-    @torch.no_grad()
     def settle(self, batches: Iterator[Tensor]) -> None:
         """Take the normalisations' means and variances from these images, the weights as they are; ends in evaluation mode.
 
         Args:
             batches: uint8 images [N, 3, H, W], of the size trained on.
         """
-        for norm in self.norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # an equal average over all batches
-        self.train()
-        for images in batches:
-            for _ in self.maps(images):
-                pass
+        update_bn(batches, self)  # an equal average over all batches
         self.eval()
 
-    @torch.no_grad()
     def fold(self) -> VGG:
         """The plain network that computes the same maps (in evaluation mode)."""
         plain = VGG(architecture("vgg19"), self.width, "zeros", self.last)
         targets = [m for m in plain.stack if isinstance(m, nn.Conv2d)]
         for target, convolution, norm in zip(targets, self.convolutions, self.norms, strict=True):
-            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-            target.weight.copy_(convolution.weight * scale.view(-1, 1, 1, 1))
-            target.bias.copy_(norm.bias - norm.running_mean * scale)
+            target.load_state_dict(fuse_conv_bn_eval(convolution, norm).state_dict())
         return plain.to(memory_format=torch.channels_last)
 
 

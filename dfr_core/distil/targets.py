@@ -92,17 +92,15 @@ class Targets:
     # ---- making ------------------------------------------------------------------------------------
 
     def make(self) -> Iterator[int]:
-        """Compute what is missing; yields the number of crops done after each shard, those there already at once."""
+        """Compute what is missing; yields the number of crops in each shard, those there already at once."""
         self._load_components()
-        done = 0
         for held_out, n in ((True, self.source.n_held_out), (False, self.source.n_training)):
             for first in range(0, n, SHARD):
                 numbers = range(first, min(first + SHARD, n))
                 file = self._shard(first, held_out)
                 if not (file.exists() and len(self._open(file).get_slice("targets")[:, :1]) >= len(numbers)):
                     self._make_shard(file, numbers, held_out)
-                done += len(numbers)
-                yield done
+                yield len(numbers)
         _opened.cache_clear()
 
     def _make_shard(self, file: Path, numbers: range, held_out: bool) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,9 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
+from ..methods.train import Checkpoint
 from .muon import Muon
 from .student import Student, thinned
 from .targets import Source, Targets
@@ -133,18 +135,14 @@ def rotation_loss(features: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train(
-    plan: Plan,
-    targets: Targets,
-    checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] = lambda done, total, loss: None,
-    start: Path | None = None,
+    plan: Plan, targets: Targets, checkpoint: Path, start: Path | None = None, progress: bool = True
 ) -> tuple[Student, np.ndarray]:
     """Train a student on targets that have been made.
 
     Args:
         checkpoint: a file to keep the state in; a run killed at any moment goes on from it.
-        progress: called after each step with the number of steps done, that of all, and the loss.
         start: the checkpoint of another run, whose student to begin with (its fingerprint is ``plan.start``).
+        progress: show a progress bar.
 
     Returns:
         The student in evaluation mode, and what :func:`layer_losses` was at each step, float32 [steps, 2, L].
@@ -158,10 +156,11 @@ def train(
         _begin_with(start, student)
     optimisers = _optimisers(student, plan)
     curve = np.zeros((plan.steps, 2, len(pairs)), dtype=np.float32)
-    state = _State(checkpoint, run_of(plan, targets.source))
+    state = _State(checkpoint, run_of(plan, targets.source), CHECKPOINT_SECONDS)
     done = state.restore(student, optimisers, curve)
     student.train()
-    for step, (images, maps) in enumerate(_batches(plan, targets, done), start=done):
+    bar = tqdm(_batches(plan, targets, done), desc="student", unit="step", initial=done, total=plan.steps, disable=not progress)
+    for step, (images, maps) in enumerate(bar, start=done):
         for optimiser, share in zip(optimisers, (1, ADAM), strict=True):
             optimiser.param_groups[0]["lr"] = share * plan.rate(step)
             optimiser.zero_grad(set_to_none=True)
@@ -172,7 +171,7 @@ def train(
         curve[step] = losses.detach().numpy()
         if not np.isfinite(curve[step]).all():
             raise DFRError("", f"distilling diverged at step {step} (the loss is not finite)", "lower --learning-rate")
-        progress(step + 1, plan.steps, float(curve[step, 0].mean()))
+        bar.set_postfix_str(f"loss {curve[step, 0].mean():.3f}", refresh=False)
         if state.due() or step + 1 == plan.steps:
             state.save(step + 1, student, optimisers, curve)
     n = targets.source.n_training
@@ -209,10 +208,9 @@ def _batches(plan: Plan, targets: Targets, done: int) -> Iterator[tuple[Tensor, 
         return targets.batch(plan.crops(step, n))
 
     with ThreadPoolExecutor(1) as reader:
-        waiting: Future | None = reader.submit(read, done) if done < plan.steps else None
+        following = reader.submit(read, done)
         for step in range(done, plan.steps):
-            batch = waiting.result()
-            waiting = reader.submit(read, step + 1) if step + 1 < plan.steps else None
+            batch, following = following.result(), reader.submit(read, step + 1)
             yield batch
 
 
@@ -225,20 +223,11 @@ def held_out(student: Student, targets: Targets, batch_size: int = 8) -> np.ndar
     return np.sum(losses, axis=0) / n
 
 
-class _State:
-    """The checkpoint of a run: weights, optimiser, curve."""
-
-    def __init__(self, path: Path | None, run: str) -> None:
-        self.path, self.run = path, run
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.last >= CHECKPOINT_SECONDS
+class _State(Checkpoint):
+    """The checkpoint of a run: weights, both optimisers, curve."""
 
     def save(self, step: int, student: Student, optimisers: Optimisers, curve: np.ndarray) -> None:
-        self.last = time.monotonic()
-        if self.path is None:
-            return
+        self._last = time.monotonic()
         tensors = {f"student.{name}": tensor for name, tensor in student.state_dict().items()}
         for place, parameter, state in _states(optimisers):
             tensors |= {f"{place}.{name}": value for name, value in state[parameter].items()}
@@ -247,7 +236,7 @@ class _State:
     @torch.no_grad()
     def restore(self, student: Student, optimisers: Optimisers, curve: np.ndarray) -> int:
         """Put a saved state back; returns the steps done."""
-        if self.path is None or not self.path.exists():
+        if not self.path.exists():
             return 0
         tensors, about = load_tensors(self.path)
         run, step = json.loads(about.get("state", "[null, 0]"))

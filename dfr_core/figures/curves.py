@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.isotonic import isotonic_regression
 
 from ..lab.trial import OWN
 from ..paper_numbers import BASELINES, CATEGORIES, GROWING, REFINING, TABLE_I
@@ -38,26 +41,6 @@ _MARKER = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5
 _SETTINGS = [(layers, OWN) for layers in GROWING]
 
 
-def fig5(records: Records) -> Drawing:
-    """ROC-AUC on objects."""
-    return _curves(records, 5, "roc_auc", "objects")
-
-
-def fig6(records: Records) -> Drawing:
-    """PRO-AUC on objects."""
-    return _curves(records, 6, "pro_auc", "objects")
-
-
-def fig7(records: Records) -> Drawing:
-    """ROC-AUC on textures."""
-    return _curves(records, 7, "roc_auc", "textures")
-
-
-def fig8(records: Records) -> Drawing:
-    """PRO-AUC on textures."""
-    return _curves(records, 8, "pro_auc", "textures")
-
-
 def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     wanted = GROUPS[group]
     data = cube(records, metric, _SETTINGS, wanted)
@@ -77,13 +60,10 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     average = data.values.mean((0, 1))
     axes.plot(x, average, color=INK, linewidth=2.6, zorder=5)
     axes.set_xticks(x, [f"{scale_set(layers)}\n{TABLE_I[int(layers.split(':')[1])]} px" for layers in GROWING])
-    axes.set_xlabel("layer set, and the largest receptive field in it")
-    axes.set_ylabel(METRICS[metric])
     low, high = _limits(records, metric)
-    axes.set_ylim(low, high)
-    axes.set_xlim(-0.15, len(GROWING) - 0.85)
+    axes.set(xlabel="layer set, and the largest receptive field in it", ylabel=METRICS[metric], axisbelow=True)
+    axes.set(xlim=(-0.15, len(GROWING) - 0.85), ylim=(low, high))
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
     names = [(means[k, -1], nice(c), *_LINES[wanted.index(c) % len(_LINES)][:2]) for k, c in enumerate(data.categories)]
     _label(axes, [*names, (average[-1], f"mean of {len(data.categories)}", INK, "")], x[-1], low, high)
     rows = [
@@ -93,6 +73,13 @@ def _curves(records: Records, number: int, metric: str, group: str) -> Drawing:
     ]
     header = ["category", "layers", metric, "lowest seed", "highest seed", "seeds"]
     return Drawing(figure, header, rows, stamp(training(records, _SETTINGS, data.categories)), incomplete(data.categories, wanted))
+
+
+#: Figures 5 to 8: the metrics on objects, then on textures.
+fig5, fig6, fig7, fig8 = (
+    partial(_curves, number=number, metric=metric, group=group)
+    for number, (group, metric) in enumerate(product(("objects", "textures"), METRICS), start=5)
+)
 
 
 def _limits(records: Records, metric: str) -> tuple[float, float]:
@@ -116,16 +103,9 @@ def _label(axes, lines: Sequence[tuple[float, str, str, str]], x: float, low: fl
 
 def _apart(values: Sequence[float], least: float, low: float, high: float) -> list[float]:
     """Rising values moved as little as possible (least squares) until neighbours are ``least`` apart, within low and high."""
-    blocks: list[list[float]] = []  # sum and count of the values, each less its rank's share, that move as one
-    for k, value in enumerate(values):
-        blocks.append([value - k * least, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-    ranks = [total / count for total, count in blocks for _ in range(int(count))]
-    top = high - (len(values) - 1) * least
-    return [max(low, min(rank, top)) + k * least for k, rank in enumerate(ranks)]
+    ranks = np.arange(len(values)) * least
+    return (isotonic_regression(values - ranks, y_min=low, y_max=high - ranks[-1]) + ranks).tolist()
+
 
 
 def cost(records: Records) -> Drawing:
@@ -155,9 +135,7 @@ def cost(records: Records) -> Drawing:
         placed.append((milliseconds, quality))
         axes.plot(milliseconds, quality, "o" if ours else "s", color=BLUE if ours else ORANGE, **_MARKER)
         axes.annotate(name, (milliseconds, quality), xytext=(6, -11 if near else 3), textcoords="offset points", fontsize=8, color=INK)
-    axes.set_xscale("log")
-    axes.set_xlabel("milliseconds an image")
-    axes.set_ylabel("PRO-AUC, mean")
+    axes.set(xscale="log", xlabel="milliseconds an image", ylabel="PRO-AUC, mean")
     axes.grid(color=FAINT, linewidth=0.5)
     axes.margins(x=0.12, y=0.1)
     rows = [[name, milliseconds, quality] for name, milliseconds, quality, _ in points]

@@ -167,8 +167,7 @@ class Grid:
         """The panel's axes, without ticks; ``dx`` to the right and ``dy`` down move it by inches."""
         x, y = self.corner(row, column)
         axes = self.place(x + dx, y + dy, self.panel, self.panel)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set_visible(False)
         return axes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,54 +75,53 @@ def spread(values: Sequence[float], form: str = "+.3f") -> str:
     return f"{mean:{form}} " + ("(one seed)" if len(values) < 2 else f"[{low:{form}}, {high:{form}}]")
 
 
-def gains(before: Setting, after: Setting, metrics: Sequence[str], groups: Sequence[str], most: float | None = None):
+def waiting(judge: Callable[..., Outcome]) -> Callable[..., Callable[[Records], Outcome]]:
+    """A judgement that takes choices beside the records: called with the choices, it waits for the records."""
+    return lambda *choices: lambda records: judge(records, *choices)
+
+
+@waiting
+def gains(
+    records: Records, before: Setting, after: Setting, metrics: Sequence[str], groups: Sequence[str], most: float | None = None
+) -> Outcome:
     """Measure "``after`` is better than ``before``" for every metric and group; ``most``: and by no more than this."""
-
-    def measure(records: Records) -> Outcome:
-        texts, verdicts, used = [], [], []
-        for metric in metrics:
-            for group in groups:
-                pair = _pair(records, metric, before, after, GROUPS[group])
-                where = f"{METRICS[metric]}, {'all categories' if group == 'all' else group}"
-                texts.append(f"{where}: {pair.words()}")
-                verdicts.append(above(pair.gain))
-                if most is not None:
-                    verdicts.append(below(pair.gain, most))
-                used += pair.used
-        return Outcome("; ".join(texts), every(verdicts), tuple(used))
-
-    return measure
+    texts, verdicts, used = [], [], []
+    for metric in metrics:
+        for group in groups:
+            pair = _pair(records, metric, before, after, GROUPS[group])
+            where = f"{METRICS[metric]}, {'all categories' if group == 'all' else group}"
+            texts.append(f"{where}: {pair.words()}")
+            verdicts.append(above(pair.gain))
+            if most is not None:
+                verdicts.append(below(pair.gain, most))
+            used += pair.used
+    return Outcome("; ".join(texts), every(verdicts), tuple(used))
 
 
-def each(metric: str, group: str, before: Setting, after: Setting):
+@waiting
+def each(records: Records, metric: str, group: str, before: Setting, after: Setting) -> Outcome:
     """Measure "every category is better with ``after``"."""
-
-    def measure(records: Records) -> Outcome:
-        pair = _pair(records, metric, before, after, GROUPS[group])
-        verdicts = [above(pair.by_category[:, k]) for k in range(len(pair.categories))]
-        changes = pair.by_category.mean(0)
-        worst, best = int(changes.argmin()), int(changes.argmax())
-        text = f"{(changes > 0).sum()} of {len(changes)} rise, "
-        text += f"{verdicts.count(HOLDS)} beyond the seeds' spread, {verdicts.count(FAILS)} fall beyond it; "
-        text += f"from {changes[worst]:+.3f} ({nice(pair.categories[worst])}) to {changes[best]:+.3f} ({nice(pair.categories[best])})"
-        return Outcome(text + pair.remark, every(verdicts), pair.used)
-
-    return measure
+    pair = _pair(records, metric, before, after, GROUPS[group])
+    verdicts = [above(pair.by_category[:, k]) for k in range(len(pair.categories))]
+    changes = pair.by_category.mean(0)
+    worst, best = int(changes.argmin()), int(changes.argmax())
+    text = f"{(changes > 0).sum()} of {len(changes)} rise, "
+    text += f"{verdicts.count(HOLDS)} beyond the seeds' spread, {verdicts.count(FAILS)} fall beyond it; "
+    text += f"from {changes[worst]:+.3f} ({nice(pair.categories[worst])}) to {changes[best]:+.3f} ({nice(pair.categories[best])})"
+    return Outcome(text + pair.remark, every(verdicts), pair.used)
 
 
-def saturates(metric: str):
+@waiting
+def saturates(records: Records, metric: str) -> Outcome:
     """Measure "textures gain no more after {1:8} or {1:12}" (IV-C1, Figs. 7 and 8)."""
-    def measure(records: Records) -> Outcome:
-        settings = [(layers, OWN) for layers in ("1:2", "1:8", "1:12", "1:16")]
-        found = cube(records, metric, settings, GROUPS["textures"])
-        means = found.values.mean(1)  # [seeds, settings]
-        later = means[:, 3] - means[:, 1:3].max(1)
-        text = ", ".join(f"{{{layers}}} {m:.3f}" for (layers, _), m in zip(settings, means.mean(0)))
-        text += "; {1:16} less the better of the two before: "
-        verdict = every([below(later, FLAT), above(means[:, 1:3].max(1) - means[:, 0])])
-        return Outcome(text + spread(later), verdict, tuple(training(records, settings, found.categories)))
-
-    return measure
+    settings = [(layers, OWN) for layers in ("1:2", "1:8", "1:12", "1:16")]
+    found = cube(records, metric, settings, GROUPS["textures"])
+    means = found.values.mean(1)  # [seeds, settings]
+    later = means[:, 3] - means[:, 1:3].max(1)
+    text = ", ".join(f"{{{layers}}} {m:.3f}" for (layers, _), m in zip(settings, means.mean(0)))
+    text += "; {1:16} less the better of the two before: "
+    verdict = every([below(later, FLAT), above(means[:, 1:3].max(1) - means[:, 0])])
+    return Outcome(text + spread(later), verdict, tuple(training(records, settings, found.categories)))
 
 
 def objects_need_more(records: Records) -> Outcome:
@@ -213,25 +212,22 @@ def hundred(records: Records) -> Outcome:
     return Outcome(text, timed(fps["1:12"], 100), tuple(used))
 
 
-def unseen(fpr: str):
+@waiting
+def unseen(records: Records, fpr: str) -> Outcome:
     """Measure the share of normal test pixels above the threshold; on the training images it is right by construction."""
-
-    def measure(records: Records) -> Outcome:
-        used = [r for r in training(records, [("1:12", OWN)]) if r.about.get("normal_fpr")]
-        if not used:
-            raise Missing("false positive rates on normal test images (1:12)")
-        by_seed: dict[int, list[float]] = {}
-        for record in used:
-            by_seed.setdefault(record.about["seed"], []).append(record.about["normal_fpr"][fpr])
-        means = [float(np.mean(shares)) for _, shares in sorted(by_seed.items())]
-        text = f"{100 * np.mean(means):.3g} % of the pixels of normal test images"
-        if fpr == "0":
-            clean = sum(r.about["normal_fpr"][fpr] == 0 for r in used)
-            return Outcome(f"{text}; none in {clean} of {len(used)} trainings", HOLDS if clean == len(used) else FAILS, tuple(used))
-        text += f" (by seed {', '.join(f'{100 * m:.3g}' for m in means)})"
-        return Outcome(text, every([above(means, float(fpr) / 2), below(means, float(fpr) * 2)]), tuple(used))
-
-    return measure
+    used = [r for r in training(records, [("1:12", OWN)]) if r.about.get("normal_fpr")]
+    if not used:
+        raise Missing("false positive rates on normal test images (1:12)")
+    by_seed: dict[int, list[float]] = {}
+    for record in used:
+        by_seed.setdefault(record.about["seed"], []).append(record.about["normal_fpr"][fpr])
+    means = [float(np.mean(shares)) for _, shares in sorted(by_seed.items())]
+    text = f"{100 * np.mean(means):.3g} % of the pixels of normal test images"
+    if fpr == "0":
+        clean = sum(r.about["normal_fpr"][fpr] == 0 for r in used)
+        return Outcome(f"{text}; none in {clean} of {len(used)} trainings", HOLDS if clean == len(used) else FAILS, tuple(used))
+    text += f" (by seed {', '.join(f'{100 * m:.3g}' for m in means)})"
+    return Outcome(text, every([above(means, float(fpr) / 2), below(means, float(fpr) * 2)]), tuple(used))
 
 
 def latent(records: Records) -> Outcome:

@@ -152,8 +152,7 @@ def fig9(records: Records) -> Drawing:
             name = "zeros" if column == 2 else "reflection"
             axes.plot(pixels, profile, dash, color=colour, linewidth=1.7, label=name)
             numbers += [[category, name, p, v] for p, v in zip(pixels.tolist(), profile.tolist())]
-        axes.set_ylim(low, top)
-        axes.set_xlim(0, image.shape[0] / 2)
+        axes.set(xlim=(0, image.shape[0] / 2), ylim=(low, top))
         axes.tick_params(labelbottom=row == len(rows) - 1, labelsize=7)
         if row == 0:
             axes.legend(frameon=False, fontsize=8, loc="upper right", borderaxespad=0, handlelength=2.2)

@@ -176,9 +176,7 @@ def _generated(axes: Axes, a: dict[str, np.ndarray], k: int, layer: int, squares
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Axes over the whole figure whose units are inches."""
     figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axes.axis("off")
     return figure, axes
 
@@ -186,8 +184,7 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, edge: str = "white", z: float = 3.0) -> None:
     axes.imshow(image, extent=(x, x + side, y, y + side), aspect="auto", zorder=z)
     axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor=edge, linewidth=0.9, zorder=z))
-    axes.set_xlim(0, axes.figure.get_figwidth())  # imshow would take the limits from the picture
-    axes.set_ylim(0, axes.figure.get_figheight())
+    axes.set(xlim=(0, axes.figure.get_figwidth()), ylim=(0, axes.figure.get_figheight()))  # imshow would take them from the picture
 
 
 def _heat(

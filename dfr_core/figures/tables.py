@@ -5,6 +5,7 @@ Each is a pure function of records, ``make(records) -> Table``; :mod:`.items` na
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,13 +131,12 @@ def _rivals_here(records: Evidence, metric: str) -> list[str]:
     if not records.methods:
         return ["The baselines are not measured here yet."]
     settings = {"DFR f{1:12}": ("1:12", OWN)} | {name: (*RIVAL, name) for name in records.methods}
-    best: dict[str, int] = {}
+    best: Counter[str] = Counter()
     for category in paper.CATEGORIES:
         means = {name: mean.mean for name, setting in settings.items() if (mean := _mean(records, metric, category, *setting))}
         if means:
-            first = max(means, key=means.__getitem__)
-            best[first] = best.get(first, 0) + 1
-    counts = ", ".join(f"{name} in {n}" for name, n in sorted(best.items(), key=lambda item: -item[1]))
+            best[max(means, key=means.__getitem__)] += 1
+    counts = ", ".join(f"{name} in {n}" for name, n in best.most_common())
     lines = [f"Best of a category here, DFR by f{{1:12}}: {counts}."]
     smaller = {name: training(records, [(*RIVAL, name)])[0].about.get("smaller") for name in records.methods}
     words = [f"{name} ({', '.join(f'{k} {a} for {b}' for k, (a, b) in changed.items())})" for name, changed in smaller.items() if changed]

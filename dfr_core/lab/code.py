@@ -10,6 +10,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,15 @@ def closure(*modules: str, package: Path = PACKAGE) -> tuple[str, ...]:
 def imports(module: str, package: Path = PACKAGE) -> set[str]:
     """Modules of the package that a module's own import statements name."""
     file = _file(module, package)
-    here = [package.name, *module.split(".")] if module else [package.name]
+    here = f"{package.name}.{module}".rstrip(".")
     # In a package's __init__ one dot is the package itself; in a module it is the folder around it.
-    folder = here if file.name == "__init__.py" else here[:-1]
+    folder = here if file.name == "__init__.py" else here.rpartition(".")[0]
     named: set[str] = set()
     for node in _statements(file.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         else:
-            up = folder[: len(folder) - node.level + 1] if node.level else []
-            base = ".".join([*up, *([node.module] if node.module else [])])
+            base = resolve_name("." * node.level + (node.module or ""), folder)
             # ``from .a import b``: b may be a module, else it is a name in a.
             named |= {f"{base}.{a.name}" if _exists(f"{base}.{a.name}", package) else base for a in node.names}
     return {name.partition(".")[2] for name in named if name.partition(".")[0] == package.name and _exists(name, package)}

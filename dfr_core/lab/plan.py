@@ -51,7 +51,8 @@ class Job:
 
 def plan(lab: Laboratory, needs: Needs, categories: tuple[str, ...], seeds: int) -> list[Job]:
     """All jobs for what is needed, done or not, in the order they are best run; timings are :func:`speed_jobs`."""
-    jobs = [_single(lab, kind, about) for kind, about in _of_the_run(lab).items() if kind in needs.kinds]
+    of_the_run = {"network": {"backbone": lab.protocol.backbone, "width": lab.protocol.width}, "statistics": {}}
+    jobs = [_single(lab, kind, about) for kind, about in of_the_run.items() if kind in needs.kinds]
     for category in categories:
         if "images" in needs.kinds:
             jobs.append(_single(lab, "images", {"category": category}))
@@ -99,11 +100,6 @@ def speed_jobs(lab: Laboratory, needs: Needs, jobs: list[Job], categories: tuple
         about = asdict(lab.protocol) | {"method": method, "category": _shown(categories), "seed": lab.settings.seed}
         timings.append(_single(lab, "rival_speed", about, method=method))
     return timings
-
-
-def _of_the_run(lab: Laboratory) -> dict[str, dict[str, Any]]:
-    """Kinds of records of which a run has one, and the identity of each."""
-    return {"network": {"backbone": lab.protocol.backbone, "width": lab.protocol.width}, "statistics": {}}
 
 
 def _single(lab: Laboratory, kind: str, about: dict[str, Any], after: tuple[str, ...] = (), method: str | None = None) -> Job:

@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace, items: Mapping[str, Needs], draw: Callable[..
     if args.dry_run:
         return 0
     todo = [job for job in jobs if not all(map(lab.store.has, job.keys))]
-    with _Progress(lab, [*todo, *speed]):
+    with _progress(lab, [*todo, *speed]):
         _run_all(lab, todo, args)
         for job in speed:
             run_job(lab, job)
@@ -72,15 +72,12 @@ def laboratory(args: argparse.Namespace) -> Laboratory:
     """
     from ..device import cores, pick_device
     from ..editions import current_edition, edition
+    from ..methods import one_length
     from .laboratory import Laboratory
 
     chosen = edition(args.edition) if args.edition else current_edition()
     changes = {name: getattr(args, name) for name in ("weights", "epochs", "steps") if getattr(args, name) is not None}
-    if "epochs" in changes and "steps" in changes:
-        raise DFRError("--steps", "given beside --epochs, and both say how long to train", "give one of them")
-    if "epochs" in changes:
-        changes["steps"] = None  # the slim editions count steps, which would override the epochs asked for
-    settings = replace(chosen.settings, **changes)
+    settings = replace(chosen.settings, **one_length(changes))
     if settings.epochs != chosen.settings.epochs or settings.steps != chosen.settings.steps:
         count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
         chosen = replace(chosen, note=f"{count} {unit}{'' if count == 1 else 's'}")
@@ -147,35 +144,27 @@ def _run_all(lab: Laboratory, jobs: list[Job], args: argparse.Namespace) -> None
         joblib.Parallel(batch_size=1)(joblib.delayed(run_job)(lab, job, parent=here) for job in jobs)
 
 
-class _Progress:
+@contextmanager
+def _progress(lab: Laboratory, jobs: list[Job]) -> Iterator[None]:
     """One bar over all records, weighted by cost. It watches the folder, so it sees every worker's results."""
+    from tqdm.auto import tqdm
 
-    def __init__(self, lab: Laboratory, jobs: list[Job]) -> None:
-        self.store = lab.store
-        self.waiting = {record.key: record.cost for job in jobs for record in job.records if not lab.store.has(record.key)}
-        self.stop = threading.Event()
+    waiting = {record.key: record.cost for job in jobs for record in job.records if not lab.store.has(record.key)}
+    form, stop = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}", threading.Event()
+    with tqdm(total=sum(waiting.values()), desc="measuring", bar_format=form, disable=not waiting) as bar:
 
-    def __enter__(self) -> None:
-        from tqdm.auto import tqdm
+        def watch() -> None:
+            ended = False
+            while not ended:
+                ended = stop.wait(0.5)  # one more look at the end
+                done = [key for key in waiting if lab.store.has(key)]
+                bar.update(sum(waiting.pop(key) for key in done))
+                bar.set_postfix_str(f"{len(waiting)} records to go", refresh=False)
 
-        total = sum(self.waiting.values())
-        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left{postfix}"
-        self.bar = tqdm(total=total, desc="measuring", bar_format=form, disable=not self.waiting)
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-
-    def _watch(self) -> None:
-        while not self.stop.wait(0.5):
-            self._look()
-
-    def _look(self) -> None:
-        done = [key for key in self.waiting if self.store.has(key)]
-        self.bar.update(sum(self.waiting.pop(key) for key in done))
-        if done:
-            self.bar.set_postfix_str(f"{len(self.waiting)} records to go", refresh=False)
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join()
-        self._look()
-        self.bar.close()
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()

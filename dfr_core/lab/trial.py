@@ -54,10 +54,8 @@ class Protocol:
 
     def trial(self, category: str, seed: int, layers: str, padding: str, method: str | None = None) -> Trial:
         """A trial of this protocol; ``method``: of the same one with another method."""
-        return Trial(
-            method=method or self.method, backbone=self.backbone, weights=self.weights, width=self.width,
-            category=category, seed=seed, layers=layers, padding=padding,
-        )  # fmt: skip
+        own = {field.name: getattr(self, field.name) for field in fields(Protocol)} | {"method": method or self.method}
+        return Trial(**own, category=category, seed=seed, layers=layers, padding=padding)
 
     def __str__(self) -> str:
         return f"{self.method} on {self.backbone} ({self.weights}, width {self.width:g})"

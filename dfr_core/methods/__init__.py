@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DFRError
+from ..errors import DFRError, Setting
 
 if TYPE_CHECKING:
     from .base import Detector
@@ -37,6 +37,17 @@ def method(name: str) -> type[Detector]:
         raise DFRError("method", f"{name!r} is not one of {', '.join(METHODS)}")
     module, _, title = METHODS[name].partition(":")
     return getattr(import_module(module), title)
+
+
+def one_length(changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings that replace others. Epochs replace the steps that the slim editions count, which would override them.
+
+    Raises:
+        DFRError: both are given.
+    """
+    if changes.get("epochs") and changes.get("steps"):
+        raise DFRError(Setting("steps"), ("given beside ", Setting("epochs"), ", and both say how long to train"), "give one of them")
+    return changes | {"steps": None} if "epochs" in changes else changes
 
 
 def load_detector(path: str | Path, **options: Any) -> Detector:

@@ -21,12 +21,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import DFRError, Setting
 from ..settings import setting
-from .patches import mirrored
 from .pixels import PixelDetector, PixelSettings, decoder, encoder, quiet, start
 
 #: Width in pixels of the Gaussian by which the pixels of a window count, and (0.01 L)^2, (0.03 L)^2 with L = 1 (Wang et al.).
@@ -76,10 +76,6 @@ class AEL2(PixelDetector):
         loss.backward()
         return loss
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """What the autoencoder makes of an image [3, h, w] in [0, 1] (Section 4.2)."""
-        return self._patchwise(x, self.model)
-
     def _map_one(self, x: Tensor) -> Tensor:
         return self._difference(x[None], self.reconstruct(x)[None])[0]
 
@@ -109,10 +105,9 @@ def window_means(n: int, window: int) -> Tensor:
     """A matrix [n, n] that turns ``n`` pixels into the weighted means of the windows around each, mirrored at both ends."""
     offsets = torch.arange(window) - window // 2
     weights = torch.exp(-offsets.double().square() / (2 * SIGMA**2))
-    matrix = torch.zeros(n, n, dtype=torch.float64)
-    for offset, weight in zip(offsets, weights / weights.sum()):
-        matrix[torch.arange(n), mirrored(torch.arange(n) + offset, n)] += weight
-    return matrix.float()
+    shifted = np.pad(np.eye(n), ((window // 2, window // 2), (0, 0)), mode="reflect")
+    matrix = sum(weight * shifted[k : k + n] for k, weight in enumerate((weights / weights.sum()).tolist()))
+    return torch.from_numpy(matrix).float()
 
 
 class SSIM:

@@ -301,14 +301,6 @@ class Detector(ABC):
                 weights are not those the model was fitted with.
         """
         tensors, about = read_model(path)
-        self = cls._from_file(path, tensors, about, device=device, weights=weights, progress=progress)
-        self._model.to(self.device).eval()
-        return self._loaded(path)
-
-    @classmethod
-    def _from_file(
-        cls, path: str | Path, tensors: dict[str, Tensor], about: dict[str, str], *, device: str, weights: str | None, progress: bool
-    ) -> Detector:
         try:
             if (name := method_of(about)) != cls.name:
                 raise DFRError("", f"a model of the method {name}, not of {cls.name}", "load it with dfr_core.load_detector")
@@ -329,4 +321,5 @@ class Detector(ABC):
                 f"a damaged model file ({type(error).__name__}: {str(error).splitlines()[0]})",
                 "fit the model again",
             ) from error
-        return self
+        self._model.to(self.device).eval()
+        return self._loaded(path)

@@ -30,7 +30,7 @@ from ..backbones.architecture import architecture
 from ..backbones.resnet import N_LAYERS, RESNET18
 from ..device import full_precision
 from ..errors import DFRError, Setting
-from ..extract import Extractor
+from ..extract import Extractor, StreamedFeatures, sample
 from ..regional import RegionalFeatures
 from ..settings import setting, sides, size_in_words
 from .descriptors import DescribedSettings, PatchByPatch
@@ -157,22 +157,10 @@ class CNNFD(OnNetwork):
     def _learn(self, images: Tensor, data: str, checkpoint: Path | None) -> Tensor:
         s = self.settings
         with self._arithmetic():
-            samples = self._sample(images).float().cpu().numpy()
+            samples = sample(StreamedFeatures(self.extractor, images), s.patches, s.seed, stream=_PATCHES).cpu().numpy()
         self.weights_fingerprint_ = self.extractor.backbone.fingerprint(s.layer)
         self._model = Dictionary.learnt(samples, s).to(self.device).eval()
         return self._map(images)
-
-    def _sample(self, images: Tensor) -> Tensor:
-        """Descriptors of normal patches drawn at random, [<= patches, c]."""
-        h, w = self.extractor.generator.shape(tuple(images.shape[-2:]))
-        n = min(self.settings.patches, len(images) * h * w)
-        places = np.random.default_rng([self.settings.seed, _PATCHES]).choice(len(images) * h * w, n, replace=False)
-        places = np.sort(places)
-        rows = []
-        for k in np.unique(places // (h * w)):
-            here = torch.from_numpy(places[places // (h * w) == k] % (h * w)).to(self.device)
-            rows.append(self.extractor(images[k : k + 1]).at(torch.zeros_like(here), here))
-        return torch.cat(rows)
 
     def _map(self, images: Tensor) -> Tensor:
         s = self.settings

@@ -37,8 +37,5 @@ def method_of(about: dict[str, str]) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    return (
-        {"python": platform.python_version()}
-        | {"dfr-lab": __version__}
-        | {name: version(name) for name in ("torch", "torchvision", "numpy", "scipy")}
-    )
+    packages = {name: version(name) for name in ("torch", "torchvision", "numpy", "scipy")}
+    return {"python": platform.python_version(), "dfr-lab": __version__} | packages

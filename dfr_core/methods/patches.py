@@ -1,6 +1,7 @@
 """Patches of images: drawn at random to learn from, cut on a grid to score, and laid over one another again as their mean.
 
-What methods on pixels share. A patch is ``side`` x ``side`` pixels; an image that is smaller is continued like in a mirror.
+What methods on pixels share. A patch is ``side`` x ``side`` pixels; an image that is smaller is continued like in a mirror, its
+outermost pixel not doubled.
 """
 
 from __future__ import annotations
@@ -12,24 +13,12 @@ from torch import Tensor
 _PATCHES = 3  # name of a random stream, beside those of :mod:`dfr_core.methods.train`
 
 
-def mirrored(positions: Tensor, n: int) -> Tensor:
-    """Positions on an axis of ``n`` pixels that goes on beyond both ends like in a mirror, the outermost pixel not doubled.
-
-    >>> mirrored(torch.arange(-2, 6), 4).tolist()
-    [2, 1, 0, 1, 2, 3, 2, 1]
-    """
-    if n == 1:
-        return torch.zeros_like(positions)
-    turn = positions.remainder(2 * n - 2)
-    return torch.minimum(turn, 2 * n - 2 - turn)
-
-
 def at_least(images: Tensor, side: int) -> Tensor:
     """Images [..., h, w] of at least ``side`` pixels each way, continued at the right and the lower end where they are smaller."""
     for axis in (-2, -1):
-        if images.shape[axis] < side:
-            positions = torch.arange(side, device=images.device)
-            images = images.index_select(images.ndim + axis, mirrored(positions, images.shape[axis]))
+        if (n := images.shape[axis]) < side:
+            positions = torch.from_numpy(np.pad(np.arange(n), (0, side - n), mode="reflect"))
+            images = images.index_select(axis, positions.to(images.device))
     return images
 
 

@@ -134,6 +134,10 @@ class PixelDetector(Detector):
             found = self._map_one(patches.at_least(x[0], self.settings.side))[None, :h, :w]
         return found if self.settings.zoom == 1 else F.interpolate(found[None], image.shape[-2:], mode="bilinear", align_corners=False)[0]
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What the network makes of an image [3, h, w] in [0, 1]; overlapping patches are averaged."""
+        return self._patchwise(x, self.model)
+
     def _patchwise(self, x: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
         """An image [3, h, w] in patches, each turned by ``draw`` ([n, 3, side, side] -> [n, c, side, side]), their mean [c, h, w]."""
         s = self.settings

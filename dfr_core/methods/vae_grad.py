@@ -90,10 +90,6 @@ class VAEGrad(PixelDetector):
         loss.backward()
         return loss
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """The plain VAE's reconstruction of an image [3, h, w] in [0, 1]."""
-        return self._patchwise(x, self.model)
-
     def projected(self, x: Tensor) -> Tensor:
         """x_T of an image x_0 [3, h, w] in [0, 1], the mean of overlapping patches'."""
         with torch.inference_mode(False), torch.enable_grad():

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..metrics import border_profile
-from ..plotting import heat, outline, side_by_side
-from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
+from ..plotting import BLUE, MUTED, RED, heat, outline, side_by_side
+from .charts import Chart, Curve, caption
 from .common import FunctionView, select, toggle
 
 #: Width of a ring in pixels: two positions of the regional features.
 STEP = 8
 #: Colour and words for each padding of :class:`dfr_core.settings.Settings`.
-LOOKS = {"zeros": (VERMILION, "zero padding"), "reflect": (BLUE, "reflection padding")}
+LOOKS = {"zeros": (RED, "zero padding"), "reflect": (BLUE, "reflection padding")}
 
 
 def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]:
@@ -35,10 +35,11 @@ def profile(maps: np.ndarray, step: int = STEP) -> tuple[np.ndarray, np.ndarray]
 def chart(top: float, depth: int = 128) -> Chart:
     """Axes of the error profile, with the line at 1 where the border makes no difference."""
     return Chart(
-        Axis("distance from the border [pixels]", 0, depth, tuple(range(0, depth + 1, depth // 4))),
-        Axis("mean score, 1 = middle of the image", 0, top, tuple(float(v) for v in range(int(top) + 1))),
-        [Curve([0, depth], [1, 1], (150, 150, 150))],
-        size=(330, 276),
+        "mean score, 1 = middle of the image",
+        [Curve([0, depth], [1, 1], MUTED)],
+        xlabel="distance from the border [pixels]",
+        xlim=(0, depth),
+        ylim=(0, top),
     )
 
 

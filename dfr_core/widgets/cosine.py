@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from ..backbones.architecture import architecture
 from ..errors import DFRError
-from ..plotting import FOUND, colour_table, heat, side_by_side
+from ..plotting import FOUND, INK, colour_table, heat, side_by_side
 from ..regional import RegionalFeatures
-from .charts import INK, caption, colour_bar, enlarge
+from .charts import caption, colour_bar, enlarge
 from .common import STYLE, FunctionView, slider, toggle
 
 

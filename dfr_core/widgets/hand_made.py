@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..metrics import pro_auc, pro_curve, roc_auc, roc_curve
-from ..plotting import heat, outline, side_by_side
-from .charts import BLUE, GRID, VERMILION, Axis, Chart, Curve, caption, enlarge
+from ..plotting import BLUE, FAINT, RED, heat, outline, side_by_side
+from .charts import Chart, Curve, caption, enlarge
 from .common import FunctionView, slider
 
 SIDE = 64
@@ -52,12 +52,13 @@ def truth(side: int = SIDE) -> np.ndarray:
 def base_chart(limit: float = 0.3) -> Chart:
     """Axes of ROC and PRO, with the limit of PRO-AUC."""
     return Chart(
-        Axis("false positive rate", 0, 1),
-        Axis("share found", 0, 1),
-        [Curve([limit, limit], [0, 1], GRID)],
-        title="share of pixels (ROC) or of regions (PRO) found",
+        "share of pixels (ROC) or of regions (PRO) found",
+        [Curve([limit, limit], [0, 1], FAINT)],
         size=(350, 276),
-        legend="bottom",
+        legend="lower right",
+        xlabel="false positive rate",
+        xlim=(0, 1),
+        ylim=(0, 1),
     )
 
 
@@ -71,7 +72,7 @@ def draw(chart: Chart, scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
     times = 256 // len(scores)
     shown = outline(enlarge(heat(scores, -0.2, 1.2), times), enlarge(mask, times), width=2)
     roc = Curve(*roc_curve(scores, mask, 200), BLUE, "ROC, all pixels alike")
-    pro = Curve(*pro_curve(scores[None], mask[None], 1.0, 200), VERMILION, "PRO, all regions alike")
+    pro = Curve(*pro_curve(scores[None], mask[None], 1.0, 200), RED, "PRO, all regions alike")
     return side_by_side(caption(shown, "score map; orange: the true defects"), chart.draw([roc, pro], upright=0.3), gap=8)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..plotting import heat, outline, side_by_side
-from .charts import GREEN, VERMILION, Axis, Chart, Curve, caption
+from ..plotting import GREEN, RED, heat, outline, side_by_side
+from .charts import Chart, Curve, caption
 from .common import FunctionView, select
 
 
@@ -44,25 +44,15 @@ def charts(trained: Sequence[Trained], spectrum: np.ndarray, wanted: float) -> t
     """The charts that stay: explained variance, and reconstruction error, against the latent dimension."""
     dims = [t.c_d for t in trained]
     top = max(len(spectrum), dims[-1])
-    ticks = tuple(float(v) for v in (1, 10, 100, 1000) if v <= top)
-    across = Axis("latent dimension c_d", 1, float(top), ticks, log=True)
-    counts = np.arange(1, len(spectrum) + 1)
-    variance = Chart(
-        across,
-        Axis("explained variance (PCA)", 0, 1),
-        [Curve(counts, spectrum), Curve([1, top], [wanted, wanted], VERMILION, f"{wanted:.0%} wanted")],
-        size=(300, 276),
-        legend="bottom",
-    )
-    highest = 1.1 * max(max(t.normal, t.anomalous) for t in trained)
-    rounded = float(f"{highest:.1g}") if float(f"{highest:.1g}") >= highest else float(f"{highest:.1g}") + 10 ** np.floor(np.log10(highest))
-    curves = [
-        Curve(dims, [getattr(t, name) for t in trained], colour, label)
-        for name, colour, label in (("anomalous", VERMILION, "at the defect"), ("normal", GREEN, "elsewhere"))
+    across = {"xlabel": "latent dimension c_d", "xscale": "log", "xlim": (1, top), "size": (300, 276)}
+    explained = [Curve(range(1, len(spectrum) + 1), spectrum), Curve([1, top], [wanted, wanted], RED, f"{wanted:.0%} wanted")]
+    errors = [
+        Curve(dims, [getattr(t, name) for t in trained], colour, label, dots=True)
+        for name, colour, label in (("anomalous", RED, "at the defect"), ("normal", GREEN, "elsewhere"))
     ]
-    dots = [Curve(c.x, c.y, c.colour, kind="dots") for c in curves]
-    error = Chart(across, Axis("reconstruction error (CAE)", 0, rounded), curves + dots, size=(300, 276))
-    return variance, error
+    variance = Chart("explained variance (PCA)", explained, legend="lower right", ylim=(0, 1), **across)
+    highest = 1.1 * max(max(t.normal, t.anomalous) for t in trained)
+    return variance, Chart("reconstruction error (CAE)", errors, ylim=(0, highest), **across)
 
 
 def draw(variance: Chart, error: Chart, one: Trained, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -81,9 +81,8 @@ class Paint(View):
         self._originals = [np.ascontiguousarray(image) for image in images]
         self._score, self._threshold = score, threshold
         height, width = self._originals[0].shape[:2]
-        clean = [score(image) for image in self._originals]
-        self._clean = clean
-        self._low = float(min(m.min() for m in clean))
+        self._clean = [score(image) for image in self._originals]
+        self._low = float(min(m.min() for m in self._clean))
         # Twice the threshold is bright: a faint defect and a loud one can be told apart, and scales do not jump.
         self._high = max(2 * threshold - self._low, threshold)
         shown = {"width": f"{round(width * SCALE)}px", "height": f"{round(height * SCALE)}px"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import ipywidgets
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
 from ..backbones.architecture import ReceptiveField
 from ..backbones.vgg import VGG
@@ -68,9 +69,11 @@ def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: in
     theory = measured.theory
     units = (row // theory.jump, column // theory.jump)
     (top, bottom), (left, right) = (theory.interval(k) for k in units)
-    bordered = rectangle(image, top, left, bottom, right, FOUND)
-    bordered = rectangle(bordered, *(k * theory.jump for k in units), *((k + 1) * theory.jump for k in units), TRUTH)
-    bordered[row, column] = 255
+    picture = Image.fromarray(image)
+    pen, corner = ImageDraw.Draw(picture), [k * theory.jump for k in reversed(units)]
+    pen.rectangle((left, top, right - 1, bottom - 1), outline=FOUND)
+    pen.rectangle((*corner, *(k + theory.jump - 1 for k in corner)), outline=TRUTH)
+    pen.point((column, row), (255, 255, 255))
     weight = np.zeros(image.shape[:2], np.float32)
     rows, columns = slice(max(top, 0), min(bottom, image.shape[0])), slice(max(left, 0), min(right, image.shape[1]))
     weight[rows, columns] = measured.effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
@@ -82,20 +85,7 @@ def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: in
         f"Layer {layer}, unit ({units[0]}, {units[1]}). Left: it sees {theory.size} × {theory.size} pixels{padding}. "
         f"Right: how much each counts; {measured.size} × {measured.size} have 95 % of the effect."
     )
-    return side_by_side(bordered, glow), text
-
-
-def rectangle(image: np.ndarray, top: int, left: int, bottom: int, right: int, colour: tuple[int, int, int]) -> np.ndarray:
-    """The image [h, w, 3] with the border of rows ``top:bottom`` and columns ``left:right``, as far as they are on it."""
-    out = np.array(image)
-    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
-    for row in (top, bottom - 1):
-        if 0 <= row < out.shape[0]:
-            out[row, columns] = colour
-    for column in (left, right - 1):
-        if 0 <= column < out.shape[1]:
-            out[rows, column] = colour
-    return out
+    return side_by_side(np.asarray(picture), glow), text
 
 
 def build(image: np.ndarray, fields: list[Measured]) -> FunctionView:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..plotting import FOUND, heat, outline, side_by_side
-from .charts import BLUE, PAPER, caption
+from ..plotting import BLUE, FOUND, heat, outline, rgb, side_by_side
+from .charts import PAPER, caption
 from .common import FunctionView, select
 
 #: Pixels between two pictures, and of the frame around the chosen method.
@@ -58,7 +58,7 @@ def strip(case: Case, chosen: str, width: int) -> np.ndarray:
     small = []
     for method, scores in case.maps.items():
         part = heat(scores)[np.ix_(rows, columns)]
-        framed = np.full((part.shape[0] + 2 * FRAME, part.shape[1] + 2 * FRAME, 3), BLUE if method == chosen else PAPER, np.uint8)
+        framed = np.full((part.shape[0] + 2 * FRAME, part.shape[1] + 2 * FRAME, 3), rgb(BLUE) if method == chosen else PAPER, np.uint8)
         framed[FRAME:-FRAME, FRAME:-FRAME] = part
         small.append(caption(framed, method))
     return side_by_side(*small, gap=GAP)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backbones.architecture import architecture
-from ..plotting import heat, outline, side_by_side
-from .charts import BLUE, VERMILION, Axis, Chart, Curve, caption
+from ..plotting import BLUE, RED, heat, outline, side_by_side
+from .charts import Chart, Curve, caption
 from .common import FunctionView, select
 
 VGG19 = architecture("vgg19")
@@ -58,13 +58,16 @@ def chart(results: Mapping[int, Result]) -> Chart:
     layers = sorted(results)
     low = min(min(r.roc_auc, r.pro_auc) for r in results.values())
     return Chart(
-        Axis("last layer l of f{1:l}", 1, VGG19.n_layers, (1, *VGG19.poolings, VGG19.n_layers)),
-        Axis("area under the curve", max(0.0, np.floor(low * 10 - 0.5) / 10), 1.0),
+        "area under the curve",
         [
             Curve(layers, [results[k].roc_auc for k in layers], BLUE, "ROC-AUC"),
-            Curve(layers, [results[k].pro_auc for k in layers], VERMILION, "PRO-AUC"),
+            Curve(layers, [results[k].pro_auc for k in layers], RED, "PRO-AUC"),
         ],
-        size=(330, 276),
+        legend="lower right",
+        xlabel="last layer l of f{1:l}",
+        xlim=(1, VGG19.n_layers),
+        xticks=(1, *VGG19.poolings, VGG19.n_layers),
+        ylim=(max(0.0, np.floor(low * 10 - 0.5) / 10), 1),
     )
 
 

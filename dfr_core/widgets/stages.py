@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure
 
 from ..backbones.architecture import architecture
+from ..figures.drawing import style
 from ..methods.cae import layer_widths
 from ..methods.flops import cae_flops, first_layer_saving
-from .charts import BLUE, GRID, INK, PAPER, VERMILION, font
+from ..plotting import BLUE, RED
+from .charts import DPI, pixels
 from .common import FunctionView, select, slider, toggle
 
 FLOAT = 4  # bytes of a float32
@@ -72,21 +74,17 @@ def draw(parts: Sequence[Stage], gflop_limit: float, mib_limit: float) -> np.nda
         parts: from :func:`stages`.
         gflop_limit, mib_limit: the ends of the two scales, so that pictures can be compared.
     """
-    row, left, half, top = 38, 140, 330, 30
-    picture = Image.new("RGB", (left + 2 * half, top + row * len(parts) + 8), PAPER)
-    pen = ImageDraw.Draw(picture)
-    for k, (words, colour) in enumerate((("arithmetic [GFLOP an image]", BLUE), ("memory written [MiB an image]", VERMILION))):
-        pen.text((left + k * half, 6), words, fill=colour, font=font())
-    for number, part in enumerate(parts):
-        y = top + row * number
-        pen.line([(0, y - 4), (picture.width, y - 4)], fill=GRID)
-        pen.text((4, y + 8), part.name, fill=INK, font=font())
-        for k, (value, limit, colour) in enumerate(((part.flops / 1e9, gflop_limit, BLUE), (part.nbytes / 2**20, mib_limit, VERMILION))):
-            x = left + k * half
-            length = round((half - 80) * min(1.0, value / limit))
-            pen.rectangle((x, y + 4, x + max(1, length), y + 24), fill=colour)
-            pen.text((x + length + 6, y + 8), _short(value), fill=INK, font=font())
-    return np.asarray(picture)
+    panels = (
+        ("arithmetic [GFLOP an image]", [part.flops / 1e9 for part in parts], gflop_limit, BLUE),
+        ("memory written [MiB an image]", [part.nbytes / 2**20 for part in parts], mib_limit, RED),
+    )
+    with style():
+        figure = Figure(figsize=(8, 2.3), dpi=DPI, layout="constrained")
+        for axes, (words, values, limit, colour) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
+            bars = axes.barh([part.name for part in parts], values, color=colour)
+            axes.bar_label(bars, [_short(value) for value in values], padding=4)
+            axes.set(title=words, xticks=(), xlim=(0, 1.2 * limit), ylim=(len(parts) - 0.4, -0.6))
+        return pixels(figure)
 
 
 def _short(value: float) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..plotting import FOUND, TRUTH, heat, side_by_side
+from ..plotting import FOUND, INK, MUTED, PURPLE, TRUTH, heat, rgb, side_by_side
 from ..scoring import allowed_pixels
-from .charts import GREY, INK, PURPLE, Axis, Chart, Curve, caption
+from .charts import Chart, Curve, caption
 from .common import FunctionView, select
 
-HIT, MISS, FALSE_ALARM = FOUND, TRUTH, PURPLE
+HIT, MISS, FALSE_ALARM = FOUND, TRUTH, rgb(PURPLE)
 #: Acceptable false positive rates to choose from; the paper shows 0 and 0.005 (Fig. 4).
 RATES = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5)
 
@@ -50,25 +50,22 @@ def paint(image: np.ndarray, found: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def histogram(normal: np.ndarray, anomalous: np.ndarray, size: tuple[int, int] = (360, 276), bins: int = 80) -> Chart:
+def histogram(normal: np.ndarray, anomalous: np.ndarray) -> Chart:
     """The chart that stays: how the scores of normal training pixels and of anomalous test pixels are spread.
 
     Each is a share of its own kind, so that the few anomalous pixels can be seen; the scale is a root one.
     """
-    from matplotlib.ticker import MaxNLocator
-
     low, high = float(min(normal.min(), anomalous.min())), float(max(normal.max(), anomalous.max()))
-    edges = np.linspace(low, high, bins + 1)
+    edges = np.linspace(low, high, 81)
     shares = [np.sqrt(np.histogram(scores, edges)[0] / scores.size) for scores in (normal, anomalous)]
-    top = 1.05 * float(max(share.max() for share in shares))
     middles = (edges[:-1] + edges[1:]) / 2
-    ticks = tuple(float(v) for v in MaxNLocator(4).tick_values(low, high) if low <= v <= high)  # round numbers
-    marks = tuple(mark for mark in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8) if mark < top)
     return Chart(
-        Axis("anomaly score", low, high, ticks),
-        Axis("root of the share of pixels in a bin", 0, top, marks),
-        [Curve(middles, shares[0], GREY, "normal, training", "area"), Curve(middles, shares[1], INK, "defects, test")],
-        size=size,
+        "root of the share of pixels in a bin",
+        [Curve(middles, shares[0], MUTED, "normal, training", area=True), Curve(middles, shares[1], INK, "defects, test")],
+        size=(360, 276),
+        xlabel="anomaly score",
+        xlim=(low, high),
+        ylim=(0, 1.05 * max(share.max() for share in shares)),
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...errors import DFRError, Setting
-from ..options import check_target, chosen_data, chosen_model, data_arguments, fpr_argument, model_arguments
+from ..options import check_target, chosen_data, chosen_model, tested_arguments
 
 WORDS = "write a report on a model and its test images (one HTML file)"
 EPILOG = """\
@@ -26,13 +26,8 @@ LESS_MEMORY = "test with fewer images"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `dfr report`."""
-    parser.add_argument("model", metavar="MODEL", help="a file that `dfr fit` wrote")
-    data_arguments(parser)
+    tested_arguments(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the report, index.html; or the .html file itself")
-    parser.add_argument("--test", metavar="DIR", help="photographs: images to test with (default: DATA/test)")
-    parser.add_argument("--masks", metavar="DIR", help="photographs: their masks, named as the images (default: DATA/masks)")
-    fpr_argument(parser)
-    model_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -49,11 +49,8 @@ def _axes(x: str, y: str, size: tuple[float, float] = _SIZE) -> Iterator[tuple[A
     with style():
         matplotlib.rcParams.update({"font.size": 11, "axes.labelsize": 11, "legend.fontsize": 10})
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+        axes = figure.add_subplot(xlabel=x, ylabel=y, axisbelow=True)
         axes.grid(color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
         buffer = io.BytesIO()
         yield axes, buffer
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -76,8 +73,7 @@ def roc(maps: np.ndarray, masks: np.ndarray, found: Sequence[Finding], threshold
             alt += f" Over images the area is {over_images:.3f}."
         axes.plot([false], [true], "o", color=INK, markersize=8, label="pixels at the threshold", linestyle="none")
         axes.legend(loc="lower right")
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.02)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return Chart("ROC", buffer.getvalue(), alt, "Up and to the left is better; the dotted diagonal is guessing.")
 
 
@@ -96,8 +92,7 @@ def pro(maps: np.ndarray, masks: np.ndarray, threshold: float) -> Chart:
         if not beyond:
             axes.plot([false], [overlap], "o", color=INK, markersize=8, label="at the threshold", linestyle="none")
         axes.legend(loc="lower right")
-        axes.set_xlim(-0.006, PRO_LIMIT)
-        axes.set_ylim(-0.02, 1.02)
+        axes.set(xlim=(-0.006, PRO_LIMIT), ylim=(-0.02, 1.02))
     return Chart("PRO", buffer.getvalue(), alt, "Each defect counts the same, however large; up to a false positive rate of 0.3.")
 
 
@@ -114,8 +109,7 @@ def pixels(maps: np.ndarray, masks: np.ndarray | None, threshold: float, highest
             axes.stairs(counts, edges, color=colour, linewidth=1.6, linestyle=dash, hatch=hatch, label=name)
         for value, dash, name in ((threshold / unit, ":", "segmentation"), (1.0, "-.", "verdict")):
             axes.axvline(value, color=INK, linestyle=dash, linewidth=1.8, label=f"threshold, {name}")
-        axes.set_yscale("log")
-        axes.set_xlim(0, top)
+        axes.set(yscale="log", xlim=(0, top))
         axes.figure.legend(loc="outside upper center", ncols=2, frameon=False)  # inside it would hide the bars
     shares = "; ".join(f"{(values > threshold).mean():.2%} of {name} above the segmentation threshold" for name, values in parts)
     alt = f"Histogram of the scores of pixels with a logarithmic height: {shares}."

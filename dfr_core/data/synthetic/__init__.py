@@ -185,9 +185,8 @@ def _write_category(root: Path, category: str, stamp: dict) -> None:
     if _is_complete(final, stamp):
         return
     _refuse_foreign(final)
-    partial = Path(tempfile.mkdtemp(dir=root, prefix=f".{category}-", suffix=".partial"))
-    try:
-        made = partial / category
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{category}-", suffix=".partial", ignore_cleanup_errors=True) as partial:
+        made = Path(partial) / category
         seed, n_train, n_good, n_defect = (stamp[k] for k in ("seed", "n_train", "n_good", "n_defect"))
         for name, split, index, defect in _files(category, n_train, n_good, n_defect):
             image, mask = make_image(category, index, seed=seed, split=split, defect=defect)
@@ -196,14 +195,12 @@ def _write_category(root: Path, category: str, stamp: dict) -> None:
                 _save(mask.astype(np.uint8) * 255, made / "ground_truth" / f"{name.removeprefix('test/')}_mask.png")
         write_text(made / STAMP, json.dumps(stamp, indent=1) + "\n")
         if final.exists():
-            os.rename(final, partial / "replaced")
+            os.rename(final, Path(partial) / "replaced")
         try:
             os.rename(made, final)
         except OSError:
             if not _is_complete(final, stamp):  # else another process was faster with the same images
                 raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

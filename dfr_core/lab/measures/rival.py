@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...data import load_category
-from ...metrics import evaluation
 from .images import showcase
-from .thresholds import thresholds
+from .thresholds import judged
 
 if TYPE_CHECKING:
     from ..laboratory import Laboratory
@@ -24,22 +22,17 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
     for record in wanted:
         category = load_category(lab.root, record.about["category"])
         detector = lab.detector(record.about["seed"])
-        settings = detector.settings
-        train_images = category.load_train(settings.image_size)
-        test_images, masks = category.load_test(settings.image_size)
+        train_images = category.load_train(detector.settings.image_size)
+        test_images, masks = category.load_test(detector.settings.image_size)
         checkpoint = lab.results / "checkpoints" / f"{record.key}.safetensors"
         started = time.perf_counter()
         detector.fit(train_images, checkpoint=checkpoint if lab.edition.name == "paper" else None)
         fitted = time.perf_counter()
         maps = torch.cat([detector.anomaly_tensor(batch) for batch in test_images.split(8)])
         mapped = time.perf_counter()
-        result = evaluation(maps, masks.to(maps.device))
         more = {
-            "settings": asdict(settings),
             "smaller": lab.smaller(),
-            "metrics": {k: result[k] for k in ("roc_auc", "pro_auc", "image_roc_auc")},
-            "counts": result["counts"] | {"train_images": len(train_images)},
-            **thresholds(detector, maps, masks, category),
+            **judged(detector, maps, masks, category, len(train_images)),
             "data_fingerprint": detector.data_fingerprint_,
             "weights_fingerprint": detector.weights_fingerprint_,
             "seconds": {"fit": round(fitted - started, 3), "evaluate": round(mapped - fitted, 3)},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...device import arithmetic, cores, load_average, pick_device
+from ...device import cores, load_average
 from ...methods.dfr import DFR
+from ...methods.measured import seconds_an_image
 from ...methods.whole import Whole
 from ...settings import sides
 
@@ -34,12 +34,6 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
         c_d = int(np.median(sizes)) if sizes else max(1, c_o // 10)
         detector = DFR(settings, device=lab.device, progress=False)
         detector.adopt(Whole(c_o, c_d, settings))
-        image = torch.zeros(1, 3, *sides(settings.image_size), dtype=torch.uint8)
-        times = []
-        with arithmetic(settings.precision, pick_device(lab.device)):
-            for _ in range(13):
-                started = time.perf_counter()
-                detector.anomaly_tensor(image).cpu()  # reading the map back waits for the device
-                times.append(time.perf_counter() - started)
-        seconds = float(np.median(times[3:]))
-        yield record, {"fps": 1 / seconds, "batch": 1, "c_o": c_o, "c_d": c_d, "load": load_average(), "seed": settings.seed}, {}
+        images = torch.zeros(13, 3, *sides(settings.image_size), dtype=torch.uint8)
+        fps = 1 / seconds_an_image(detector, images)
+        yield record, {"fps": fps, "batch": 1, "c_o": c_o, "c_d": c_d, "load": load_average(), "seed": settings.seed}, {}

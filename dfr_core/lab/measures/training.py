@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from ...data import GOOD, Category, load_category
 from ...device import arithmetic, cores, memory_budget, pick_device
 from ...extract import Extractor, feature_source
 from ...methods.dfr import DFR
-from ...metrics import border_profile, evaluation
+from ...metrics import border_profile
 from ...settings import Settings
 from .images import showcase
-from .thresholds import thresholds
+from .thresholds import judged
 
 if TYPE_CHECKING:
     from ..laboratory import Laboratory
@@ -52,9 +52,8 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
             keep = checkpoint if settings.steps is None else None
             detector.fit_features(train.select(settings.layer_numbers), data, size, checkpoint=keep)
             fitted = time.perf_counter()
-            more, arrays = _evaluated(detector, test, category, masks, size)
+            more, arrays = _evaluated(detector, test, category, masks, size, len(train_images))
             seconds = {"extract_shared": extraction, "fit": fitted - started, "evaluate": time.perf_counter() - fitted}
-            more["counts"] |= {"train_images": len(train_images)}
             more |= {
                 "data_fingerprint": data,
                 "weights_fingerprint": lab.weights_fingerprint(settings.seed),
@@ -64,23 +63,16 @@ def measure(lab: Laboratory, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted,
             checkpoint.unlink(missing_ok=True)  # not before the record is on the disk
 
 
-def _evaluated(detector: DFR, source: Any, category: Category, masks: torch.Tensor, size: tuple[int, int]) -> tuple[dict, dict]:
+def _evaluated(
+    detector: DFR, source: Any, category: Category, masks: torch.Tensor, size: tuple[int, int], n_train: int
+) -> tuple[dict, dict]:
     """What a record says of a fitted detector, and the arrays a figure needs."""
     settings: Settings = detector.settings
     test = source.select(settings.layer_numbers)
     regional = torch.cat([detector.regional_anomaly_map(batch) for batch in test.batches()])
     maps = scoring.upsample(regional, size, settings.map_interpolation, settings.kernel, settings.stride)
-    result = evaluation(maps, masks.to(maps.device))
     good = [k for k, sample in enumerate(category.test) if sample.defect == GOOD]
-    more = {
-        "settings": asdict(settings),
-        "c_o": detector.c_o_,
-        "c_d": detector.c_d_,
-        "architecture": detector.architecture(),
-        "metrics": {k: result[k] for k in ("roc_auc", "pro_auc", "image_roc_auc")},
-        "counts": result["counts"],
-        **thresholds(detector, maps, masks, category),
-    }
+    more = detector.learnt() | {"architecture": detector.architecture()} | judged(detector, maps, masks, category, n_train)
     arrays = {
         "maps": regional[showcase(category)].cpu().numpy(),
         "loss_curve": detector.loss_curve_,

@@ -36,7 +36,7 @@ from ..base import Detector
 from ..train import Checkpoint, ProgressBar, check_finite, run_name, train
 from .network import PatchNetwork, field, normalise
 from .settings import STmSettings, STp65Settings, STSettings
-from .teacher import Crops, Loop, teacher_of
+from .teacher import Crops, teacher_of
 
 BLOCK = 128  # patches along a side that are mapped at once: large images take no more memory than others
 RIDGE = 1e-3  # of the mean square of what a readout reads: less of it takes weights so large that their decay is most of the loss
@@ -174,14 +174,6 @@ class Scales(nn.Module):
         return torch.stack(losses).mean() + decay / 2 * sum(p.square().sum() for p in self.parameters() if p.requires_grad)
 
 
-class Pupils(nn.Module):
-    """The students alone, as they are trained and kept in a checkpoint."""
-
-    def __init__(self, scales: Scales) -> None:
-        super().__init__()
-        self.pupils = nn.ModuleList(scale.students for scale in scales.scales.values())
-
-
 class STp65(Detector):
     """Regress a teacher that knows more than normal images; where that fails, or students disagree, is an anomaly.
 
@@ -234,13 +226,11 @@ class STp65(Detector):
         padded = torch.cat([model.padded(image[None]).round().to(torch.uint8) for image in images])
         units = [(size - model.field) // s.stride + 1 for size in padded.shape[-2:]]
         side = s.stride * (min(s.crop or max(units), *units) - 1) + model.field
-        loop = Loop(s.steps, s.epochs, s.batch_size, s.learning_rate, s.schedule, s.seed)
         state = Checkpoint(checkpoint, run_name(s, data, "")) if checkpoint else None
         with ProgressBar("training the students", self.progress) as tell:
-            source = Crops(padded, side, s.stride)
-            self.loss_curve_ = train(
-                Pupils(model), source, loop, lambda _, rows: model.loss(rows, s.weight_decay), checkpoint=state, progress=tell
-            )
+            source, students = Crops(padded, side, s.stride), nn.ModuleList(scale.students for scale in model.scales.values())
+            loss = lambda _, rows: model.loss(rows, s.weight_decay)  # noqa: E731
+            self.loss_curve_ = train(students, source, s, loss, checkpoint=state, progress=tell)
         model.eval().requires_grad_(False)
         check_finite(self.loss_curve_)
 

@@ -50,6 +50,9 @@ class STSettings(DescribedSettings):
     seed: int = setting(0, "seeds the students and every random draw for them")
 
     EDITIONS = {"quick": _SLIM | {"n_pictures": 16, "teacher_steps": 40, "steps": 4}, "embedded": _EMBEDDED, "paper": {}}
+    # What else a training reads: each step shows one crop of an image.
+    positions = 1
+    batch_norm = False
     #: Settings that a teacher depends on, beside its patches, the network and the pictures.
     OF_TEACHERS: ClassVar[tuple[str, ...]] = (
         "scale", "dimension", "knowledge", "metric", "compactness", "n_pictures", "teacher_steps", "teacher_batch", "teacher_units",

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,6 @@ VERSION = 3  # of what is below and of the pictures: teachers of another version
 SIDE = 256  # of the pictures
 NOISE, GREY = 0.1, 0.1  # of a positive: standard deviation of the noise on pixels in 0..1, chance to lose the colour (3.1)
 _CROPS = 5  # name of a random stream
-
-
-@dataclass(frozen=True)
-class Loop:
-    """What :func:`dfr_core.methods.train.train` reads from settings."""
-
-    steps: int | None
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    seed: int
-    positions: int | None = 1
-    batch_norm: bool = False
 
 
 class Crops:
@@ -115,22 +102,21 @@ class Lesson(nn.Module):
         self, teacher: PatchNetwork, known: Knowledge, weights: tuple[float, float, float], decay: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.teacher, self.weights, self.decay = teacher, weights, decay
-        self._known = [known]  # in a list: it does not learn, and is not part of the state
+        self.teacher, self.known, self.weights, self.decay = teacher, known, weights, decay
         self.decoder = nn.Parameter(torch.randn(known.channels, teacher.dimension, generator=generator) / teacher.dimension**0.5)
         self.bias = nn.Parameter(torch.zeros(known.channels))
 
     def describe(self, crops: Tensor) -> Tensor:
         """T of the patches of crops [B, 3, side, side]: [n, d], crop after crop."""
-        (known,) = self._known
+        known = self.known
         end = known.offset + (known.units - 1) * known.stride + self.teacher.field
         x = normalise(crops[..., known.offset : end, known.offset : end])
         return self.teacher(x, known.stride).permute(0, 2, 3, 1).flatten(0, 2)
 
     def loss(self, crops: Tensor) -> Tensor:
         """L of crops with their positives [B, 2, 3, side, side]."""
-        (known,), (w_k, w_m, w_c) = self._known, self.weights
-        said = known(crops[:, 0]).permute(0, 2, 3, 1).flatten(0, 2)
+        w_k, w_m, w_c = self.weights
+        said = self.known(crops[:, 0]).permute(0, 2, 3, 1).flatten(0, 2)
         d = self.describe(crops[:, 0])
         total = w_k * (d @ self.decoder.T + self.bias - said).square().mean() + w_c * compactness_loss(d)
         if w_m:
@@ -188,13 +174,11 @@ def teacher_of(settings: Any, patch: int, device: torch.device, shown: bool) -> 
 
 def _kept(file: Path, about: str, blank: PatchNetwork) -> PatchNetwork | None:
     """The teacher of a file, or None if there is none that can be used."""
-    try:
+    with suppress(DFRError, RuntimeError):
         tensors, words = load_tensors(file)
         if words.get("made") == about:
             blank.load_state_dict(tensors)
             return blank
-    except (DFRError, RuntimeError):
-        pass
     return None
 
 
@@ -208,7 +192,7 @@ def _taught(teacher: PatchNetwork, known: Knowledge, pictures: Tensor, settings:
     generator = torch.Generator().manual_seed(s.teacher_seed + 1)
     weights = s.knowledge, s.metric, s.compactness
     lesson = Lesson(teacher, known, weights, s.weight_decay, generator).to(pictures.device)
-    loop = Loop(s.teacher_steps, 1, s.teacher_batch, s.teacher_rate, s.schedule, s.teacher_seed)
+    loop = replace(s, steps=s.teacher_steps, batch_size=s.teacher_batch, learning_rate=s.teacher_rate, seed=s.teacher_seed)
     with ProgressBar(f"training the teacher for patches of {teacher.patch}", shown) as tell:
         curve = train(lesson, source, loop, Lesson.loss, checkpoint=state, progress=tell)
     check_finite(curve, "teacher_rate", f"of the teacher for patches of {teacher.patch}")
