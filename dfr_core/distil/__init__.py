@@ -80,7 +80,7 @@ def distil(
     if start is not None:
         plan = replace(plan, start=_fingerprint(Path(start)))
     training, measuring = crops.split(crops.photographs(images), n_held_out, plan.seed)
-    named = f"{network.architecture.name} {network.fingerprint()}"
+    named = f"{network.name} {network.fingerprint()}"
     source = Source(named, crops.fingerprint([*training, *measuring]), n_crops, len(measuring), side, plan.seed)
     targets = Targets(source, cache, network, training, measuring)
     with tqdm(total=n_crops + len(measuring), desc="teacher", unit="crop", disable=not progress) as bar:

@@ -18,8 +18,6 @@ from ..backbones.architecture import architecture
 from ..backbones.vgg import VGG
 from ..regional import Generator
 
-LARGE = 32  # rows of a map that may be thinned
-
 
 class Student(nn.Module):
     """A trainable slim VGG19 and, for each layer, the linear map from its channels to the teacher's components.
@@ -63,17 +61,14 @@ class Student(nn.Module):
             elif isinstance(module, nn.MaxPool2d):
                 x = module(x)
 
-    def forward(self, images: Tensor, offset: tuple[int, int] | None = None) -> dict[int, tuple[Tensor, Tensor]]:
-        """uint8 images [N, 3, H, W] -> for each layer its features at DFR's positions and the components that its head predicts.
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        """uint8 images [N, 3, H, W] -> for each layer its features at DFR's positions [N, h', w', c_l], float32."""
+        size = tuple(images.shape[-2:])
+        return {layer: self.generator.aggregate(phi, size).data.float() for layer, phi in self.maps(images)}
 
-        They are [N, h', w', c_l] and [N, h', w', K]; ``offset``: see :func:`thinned`.
-        """
-        size, found = tuple(images.shape[-2:]), {}
-        for layer, phi in self.maps(images):
-            features = thinned(self.generator.aggregate(phi, size).data, offset).float()
-            with torch.autocast("cpu", enabled=False):  # what is compared with the teacher is computed in full precision
-                found[layer] = features, self.heads[str(layer)](features)
-        return found
+    def predicted(self, layer: int, features: Tensor) -> Tensor:
+        """The components [..., K] that a layer's head predicts from its features [..., c_l]."""
+        return self.heads[str(layer)](features)
 
     def settle(self, batches: Iterator[Tensor]) -> None:
         """Take the normalisations' means and variances from these images, the weights as they are; ends in evaluation mode.
@@ -91,13 +86,6 @@ class Student(nn.Module):
         for target, convolution, norm in zip(targets, self.convolutions, self.norms, strict=True):
             target.load_state_dict(fuse_conv_bn_eval(convolution, norm).state_dict())
         return plain.to(memory_format=torch.channels_last)
-
-
-def thinned(maps: Tensor, offset: tuple[int, int] | None) -> Tensor:
-    """Of large maps [N, h', w', C] every other row and column from an offset on: neighbours say nearly the same."""
-    if offset is None or min(maps.shape[1:3]) < LARGE:
-        return maps
-    return maps[:, offset[0] :: 2, offset[1] :: 2]
 
 
 @torch.no_grad()

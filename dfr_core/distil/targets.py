@@ -1,9 +1,9 @@
 """What the teacher says about each crop, computed once and kept on disk.
 
 The student is to give DFR what the teacher would give it, so the two are compared where DFR reads: after the mean filter of Eq. 2,
-coarser layers at their own resolution. Of a layer's c_l channels the leading c_l / 4 principal components are kept, half-whitened
-(each divided by the fourth root of its variance: neither do the few that are brightness count for everything, nor the many that are
-noise), and each layer is divided by its size, so that a mean squared error is one minus the explained share, R^2.
+coarser layers at their own resolution. Of a layer's c_l channels the leading principal components are kept (of VGG's a quarter),
+half-whitened (each divided by the fourth root of its variance: neither do the few that are brightness count for everything, nor the
+many that are noise), and each layer is divided by its size, so that a mean squared error is one minus the explained share, R^2.
 
 A folder of such targets says what it was made from and is used for nothing else. It is written in shards, each whole or absent.
 """
@@ -30,7 +30,6 @@ from .crops import crop
 from .teacher import Teacher
 
 SHARD = 32  # crops a file: about 60 MB at 192 pixels
-SHARE = 4  # one principal component for so many channels
 WHITENING = 0.5  # 0: components as they are; 1: all of equal variance
 _SAMPLE_CROPS, _SAMPLE_POSITIONS = 256, 256  # what the principal components are estimated from
 _SAMPLES = 4  # name of a random stream
@@ -80,6 +79,8 @@ class Targets:
         self._paths = {False: training, True: held_out}
         self.generator = Generator()
         self._components: dict[int, tuple[Tensor, Tensor]] = {}
+        #: Layer of the teacher -> what undoes the whitening of its components, [K]: distances are then the teacher's.
+        self.lengths: dict[int, Tensor] = {}
         self._shapes: dict[int, tuple[int, int, int]] = {}
         file = self.folder / "components.safetensors"
         if file.exists() and not source.compatible(load_tensors(file)[1]):
@@ -120,7 +121,7 @@ class Targets:
 
     def _aggregated(self, picture: Tensor) -> dict[int, Tensor]:
         """The teacher's maps of one picture after Eq. 2: [h', w', c_l] each."""
-        size, layers = (self.source.side, self.source.side), tuple(range(1, self.teacher.last + 1))
+        size, layers = (self.source.side, self.source.side), sorted(set(self.teacher.pairs().values()))
         return {layer: self.generator.aggregate(phi, size).data[0] for layer, phi in self.teacher.feature_maps(picture[None], layers)}
 
     def _about(self) -> dict[str, str]:
@@ -136,13 +137,14 @@ class Targets:
         if not file.exists():
             save_tensors(file, self._estimate(), self._about())
         tensors, _ = load_tensors(file)
-        layers = range(1, self.teacher.last + 1)
+        layers = sorted(set(self.teacher.pairs().values()))
+        self.lengths = {layer: tensors[f"{layer}.length"] for layer in layers}
         self._components = {layer: (tensors[f"{layer}.mean"], tensors[f"{layer}.basis"]) for layer in layers}
         maps = self._aggregated(self._picture(0, False))
         self._shapes = {layer: (*maps[layer].shape[:2], len(self._components[layer][1])) for layer in layers}
 
     def _estimate(self) -> dict[str, Tensor]:
-        """Mean [c_l] and scaled principal directions [K, c_l] of each layer, from a sample of the crops to learn from."""
+        """Mean [c_l], scaled principal directions [K, c_l] and what undoes the whitening [K], from a sample of the crops to learn from."""
         rows: dict[int, list[Tensor]] = {}
         for number in range(min(_SAMPLE_CROPS, self.source.n_training)):
             random = np.random.default_rng([self.source.seed, _SAMPLES, number])
@@ -152,12 +154,14 @@ class Targets:
                 rows.setdefault(layer, []).append(flat[torch.from_numpy(chosen)])
         found = {}
         for layer, parts in rows.items():
-            sample = torch.cat(parts)
-            basis = principal_components(sample, max(1, sample.shape[1] // SHARE))
-            variance = ((sample.double() - sample.double().mean(0)) @ basis.T).square().mean(0).clamp(min=1e-12)
+            sample = torch.cat(parts).double()
+            spread = sample.std(0).clamp(min=1e-6) if self.teacher.equalised else torch.ones(sample.shape[1], dtype=torch.float64)
+            basis = principal_components(sample / spread, max(1, sample.shape[1] // self.teacher.share))
+            variance = ((sample - sample.mean(0)) / spread @ basis.T).square().mean(0).clamp(min=1e-12)
             scale = variance ** (-WHITENING / 2)
-            size = (variance * scale.square()).sum().sqrt()
-            found |= {f"{layer}.mean": sample.mean(0), f"{layer}.basis": (basis * (scale / size)[:, None]).float()}
+            scale /= (variance * scale.square()).sum().sqrt()
+            found |= {f"{layer}.mean": sample.mean(0).float(), f"{layer}.basis": (basis * scale[:, None] / spread).float()}
+            found[f"{layer}.length"] = 1 / scale.float()
         return found
 
     # ---- reading -----------------------------------------------------------------------------------
@@ -166,11 +170,6 @@ class Targets:
     def components(self) -> dict[int, int]:
         """Layer of the teacher -> number of its principal components."""
         return {layer: shape[-1] for layer, shape in self._shapes.items()}
-
-    @property
-    def lengths(self) -> dict[int, Tensor]:
-        """Layer of the teacher -> what undoes the whitening of its components, [K]: distances are then the teacher's."""
-        return {layer: 1 / basis.norm(dim=1) for layer, (_, basis) in self._components.items()}
 
     def batch(self, numbers: list[int], held_out: bool = False) -> tuple[Tensor, dict[int, Tensor]]:
         """Crops by number: uint8 [B, 3, side, side], and for each layer of the teacher its targets float16 [B, h', w', K]."""

@@ -24,10 +24,11 @@ from ..errors import DFRError, Setting
 from ..files import load_tensors, save_tensors
 from ..methods.train import Checkpoint
 from .muon import Muon
-from .student import Student, thinned
+from .student import Student
 from .targets import Source, Targets
 
 CHECKPOINT_SECONDS = 60.0
+LARGE = 32  # rows of a map that may be thinned
 SETTLING = 64  # batches from which the normalisations take their statistics in the end
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 ADAM, DECAY = 0.1, 1e-3  # AdamW's learning rate as a share of Muon's; its weight decay
@@ -102,17 +103,33 @@ def layer_losses(
         images: uint8 [N, 3, H, W].
         maps: for each layer of the teacher its components [N, h', w', K].
         precision: see :class:`Plan`.
-        offset: see :func:`.student.thinned`; None compares all positions.
+        offset: see :func:`thinned`; None compares all positions.
     """
     pairs, lengths, losses = targets.teacher.pairs(), targets.lengths, []
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        found = student(images, offset)
-    for layer, (features, predicted) in sorted(found.items()):
-        wanted = thinned(maps[pairs[layer]], offset).float()
+        found = student(images)
+    for layer, features in sorted(found.items()):
+        wanted = maps[pairs[layer]]
+        features = thinned(_as_coarse_as(wanted, features), offset)
+        wanted = thinned(wanted, offset).float()
         # mse_loss averages over components, too; their variances sum to one.
-        unexplained = F.mse_loss(predicted, wanted) * wanted.shape[-1]
+        unexplained = F.mse_loss(student.predicted(layer, features), wanted) * wanted.shape[-1]
         losses.append(torch.stack([unexplained, rotation_loss(features.flatten(0, 2), wanted.flatten(0, 2) * lengths[pairs[layer]])]))
     return torch.stack(losses, dim=1)
+
+
+def _as_coarse_as(wanted: Tensor, features: Tensor) -> Tensor:
+    """Means of features [N, h', w', c] over the positions of a coarser map [N, h'', w'', K]."""
+    if features.shape[1:3] == wanted.shape[1:3]:
+        return features
+    return F.adaptive_avg_pool2d(features.permute(0, 3, 1, 2), wanted.shape[1:3]).permute(0, 2, 3, 1)
+
+
+def thinned(maps: Tensor, offset: tuple[int, int] | None) -> Tensor:
+    """Of large maps [N, h', w', C] every other row and column from an offset on: neighbours say nearly the same."""
+    if offset is None or min(maps.shape[1:3]) < LARGE:
+        return maps
+    return maps[:, offset[0] :: 2, offset[1] :: 2]
 
 
 def rotation_loss(features: Tensor, wanted: Tensor) -> Tensor:
