@@ -66,15 +66,13 @@ class Kind:
     Attributes:
         name: the kind.
         images: how many; ``anomalous`` of them by the verdict.
-        found, in_part, missed: of their defects; None where none are known.
+        defects: how many of theirs are found, found in part, and missed; None where none are known.
     """
 
     name: str
     images: int
     anomalous: int
-    found: int | None
-    in_part: int | None
-    missed: int | None
+    defects: tuple[int, ...] | None
 
 
 def findings(samples: Sequence[Sample], maps: np.ndarray, masks: np.ndarray | None, threshold: float, highest: float) -> list[Finding]:
@@ -119,8 +117,8 @@ def total(found: Sequence[Finding]) -> Kind | None:
 
 def _counted(name: str, found: Sequence[Finding]) -> Kind:
     masked = all(finding.regions is not None for finding in found) and any(finding.regions for finding in found)
-    counts = [sum(numbers) for numbers in zip(*(finding.found for finding in found))] if masked else [None] * 3
-    return Kind(name, len(found), sum(finding.anomalous for finding in found), *counts)
+    defects = tuple(map(sum, zip(*(finding.found for finding in found)))) if masked else None
+    return Kind(name, len(found), sum(finding.anomalous for finding in found), defects)
 
 
 def choices(found: Sequence[Finding], each: int = 4) -> list[tuple[str, str, list[Finding]]]:
