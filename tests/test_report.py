@@ -178,11 +178,11 @@ def test_defects_are_found_in_part_or_missed():
     assert [finding.found for finding in found] == [(1, 1, 1), (0, 0, 1), (0, 0, 0)]
     assert found[0].regions == (0.5, 0.25, 0.0) and found[0].ratio == pytest.approx(1.2) and found[0].share == 3 / 64
     assert [finding.anomalous for finding in found] == [True, False, True]
-    rows = [(row.name, row.images, row.anomalous, row.found, row.in_part, row.missed) for row in kinds(found)]
-    assert rows == [("cut", 1, 1, 1, 1, 1), ("hole", 1, 0, 0, 0, 1), ("good", 1, 1, None, None, None)]
+    rows = [(row.name, row.images, row.anomalous, row.defects) for row in kinds(found)]
+    assert rows == [("cut", 1, 1, (1, 1, 1)), ("hole", 1, 0, (0, 0, 1)), ("good", 1, 1, None)]
     all_ = total(found)
-    assert (all_.images, all_.anomalous, all_.found, all_.in_part, all_.missed) == (2, 1, 1, 1, 2)
-    assert total(found[1:]) is None and kinds(findings([sample("cut")], maps[:1], None, 2.0, 2.5))[0].found is None
+    assert (all_.images, all_.anomalous, all_.defects) == (2, 1, (1, 1, 2))
+    assert total(found[1:]) is None and kinds(findings([sample("cut")], maps[:1], None, 2.0, 2.5))[0].defects is None
 
 
 def test_a_threshold_of_nothing():
@@ -199,8 +199,8 @@ def test_no_image_is_shown_twice_and_no_heading_is_empty(defective, good, unknow
     names = ["cut"] * defective + ["good"] * good + ["unknown"] * unknown
     found = [Finding(sample(name, k), k, float(k), float(k), 0.0, None) for k, name in enumerate(names)]
     made = choices(found)
-    shown = [finding.index for choice in made for finding in choice.images]
-    assert tuple(len(choice.images) for choice in made) == chosen and len(set(shown)) == len(shown)
+    shown = [finding.index for *_, images in made for finding in images]
+    assert tuple(len(images) for *_, images in made) == chosen and len(set(shown)) == len(shown)
 
 
 @pytest.mark.browser

@@ -173,7 +173,8 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
         (("--seeds", "0"), "--seeds"),
         (("--jobs", "-1"), "--jobs: -1 is not at least 1; leave it out for one worker per core"),
         (("--jobs", "0"), "--jobs: 0 is not at least 1"),
-        (("--epochs", "3"), "--epochs"),
+        (("--epochs", "3"), "--steps: given beside --epochs, and both say how long to train; give one of them"),
+        (("--epochs", "3", "--steps", "0"), "--steps: given beside --epochs"),
         (("--dask", "tcp://127.0.0.1:9"), "--dask"),
     ],
 )

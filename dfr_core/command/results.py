@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from ..data.decode import head
@@ -79,12 +80,10 @@ def output_names(paths: Sequence[Path], taken: Callable[[str, Path], bool] = lam
         used |= {name.casefold() for name in wish.values()}
     for k, path in enumerate(paths):
         if names[k] is None:
-            wished = name = fitting(f"{path.stem}_{path.suffix[1:]}")
-            number = 2
-            while name.casefold() in used or taken(name, path):
-                name, number = fitting(f"{wished}-{number}"), number + 1
-            used.add(name.casefold())
-            names[k] = name
+            wished = fitting(f"{path.stem}_{path.suffix[1:]}")
+            numbered = chain([wished], (fitting(f"{wished}-{number}") for number in count(2)))
+            names[k] = next(name for name in numbered if name.casefold() not in used and not taken(name, path))
+            used.add(names[k].casefold())
     return [name for name in names if name is not None]
 
 

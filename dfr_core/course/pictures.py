@@ -6,15 +6,11 @@ import base64
 import io
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DFRError
 from ..plotting import BLUE, GREEN, HEAT, ORANGE, PURPLE, RED, SKY, to_image
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Dots per inch; set for slides, where a notebook's 72 would be blurred.
 DPI_VARIABLE = "DFR_DPI"
@@ -70,15 +66,9 @@ def picture(alt: str) -> None:
         raise DFRError("alt", "it is empty", "say in one sentence what is seen")
     if not plt.get_fignums():
         raise DFRError("picture", "no figure is open", "draw one in the same cell first")
-    figure = plt.gcf()
-    data = {"image/png": base64.b64encode(_png(figure)).decode(), "text/plain": f"Picture: {alt}"}
-    plt.close(figure)
+    buffer, dpi = io.BytesIO(), int(os.environ.get(DPI_VARIABLE, STYLE["savefig.dpi"]))
+    # Cropped to what is drawn; no name of a version in it, so that the same figure gives the same bytes.
+    plt.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    plt.close()
+    data = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": f"Picture: {alt}"}
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure cropped to what is drawn. No name of a version in it, so that the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    dpi = int(os.environ.get(DPI_VARIABLE, STYLE["savefig.dpi"]))
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.swa_utils import update_bn
 
 from ..backbones.architecture import architecture
@@ -79,12 +78,15 @@ class Student(nn.Module):
         update_bn(batches, self)  # an equal average over all batches
         self.eval()
 
+    @torch.no_grad()
     def fold(self) -> VGG:
         """The plain network that computes the same maps (in evaluation mode)."""
         plain = VGG(architecture("vgg19"), self.width, "zeros", self.last)
         targets = [m for m in plain.stack if isinstance(m, nn.Conv2d)]
         for target, convolution, norm in zip(targets, self.convolutions, self.norms, strict=True):
-            target.load_state_dict(fuse_conv_bn_eval(convolution, norm).state_dict())
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            target.weight.copy_(convolution.weight * scale.view(-1, 1, 1, 1))
+            target.bias.copy_(norm.bias - norm.running_mean * scale)
         return plain.to(memory_format=torch.channels_last)
 
 

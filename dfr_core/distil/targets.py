@@ -11,6 +11,7 @@ A folder of such targets says what it was made from and is used for nothing else
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -178,11 +179,8 @@ class Targets:
             file, place = self._open(self._shard(number, held_out)), number % SHARD
             pictures.append(file.get_slice("pictures")[place : place + 1])
             rows.append(file.get_slice("targets")[place : place + 1])
-        flat, maps, start = torch.cat(rows), {}, 0
-        for layer, shape in self._shapes.items():
-            size = int(np.prod(shape))
-            maps[layer] = flat[:, start : start + size].view(len(numbers), *shape)
-            start += size
+        parts = torch.cat(rows).split([math.prod(shape) for shape in self._shapes.values()], dim=1)
+        maps = {layer: part.view(len(numbers), *shape) for (layer, shape), part in zip(self._shapes.items(), parts, strict=True)}
         return torch.cat(pictures), maps
 
     def _open(self, path: Path) -> Any:

@@ -5,7 +5,7 @@ How a verdict is reached is said in :mod:`.verdicts` and, in short, in :data:`RU
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..lab.trial import OWN
@@ -34,6 +34,12 @@ class Claim:
     measure: Callable[[Records], judge.Outcome]
 
 
+def _by_each(sentence: str, sources: Sequence[str], printed: Sequence[str], judgement: Callable[[str], Callable]) -> list[Claim]:
+    """The same claim by ROC-AUC and by PRO-AUC."""
+    parts = zip(METRICS.items(), sources, printed, strict=True)
+    return [Claim(f"{sentence}, by {name}.", source, number, judgement(metric)) for (metric, name), source, number in parts]
+
+
 _O, _Z, _R = OWN, "zeros", "reflect"
 _BOTH = tuple(METRICS)
 
@@ -55,42 +61,29 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("Several scales are better than one for ST, too: ST-m is above ST-p65 on average.", "IV-B, Table III", "0.86 to 0.91",
           rivals.scales),
     Claim("ST passes an image through several networks; DFR through one, and is faster.", "IV-B", "none", rivals.several_networks),
-    Claim("All 16 scales are better on average than the first 12, by ROC-AUC.", "IV-B, Table II", "0.94 to 0.95",
-          judge.gains(("1:12", _O), ("1:16", _O), ["roc_auc"], ["all"])),
-    Claim("All 16 scales are better on average than the first 12, by PRO-AUC.", "IV-B, Table III", "0.90 to 0.91",
-          judge.gains(("1:12", _O), ("1:16", _O), ["pro_auc"], ["all"])),
-    Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by ROC-AUC.", "IV-C1, Fig. 5", "in the figure",
-          judge.gains(("1:2", _O), ("1:16", _O), ["roc_auc"], ["objects"])),
-    Claim("Objects benefit from more and larger scales on average ({1:2} to {1:16}), by PRO-AUC.", "IV-C1, Fig. 6", "in the figure",
-          judge.gains(("1:2", _O), ("1:16", _O), ["pro_auc"], ["objects"])),
-    Claim("Every object category benefits, by ROC-AUC.", "IV-C1, Fig. 5", "10 of 10",
-          judge.each("roc_auc", "objects", ("1:2", _O), ("1:16", _O))),
-    Claim("Every object category benefits, by PRO-AUC.", "IV-C1, Fig. 6", "10 of 10",
-          judge.each("pro_auc", "objects", ("1:2", _O), ("1:16", _O))),
+    *_by_each("All 16 scales are better on average than the first 12", ("IV-B, Table II", "IV-B, Table III"),
+              ("0.94 to 0.95", "0.90 to 0.91"), lambda metric: judge.gains(("1:12", _O), ("1:16", _O), [metric], ["all"])),
+    *_by_each("Objects benefit from more and larger scales on average ({1:2} to {1:16})", ("IV-C1, Fig. 5", "IV-C1, Fig. 6"),
+              ["in the figure"] * 2, lambda metric: judge.gains(("1:2", _O), ("1:16", _O), [metric], ["objects"])),
+    *_by_each("Every object category benefits", ("IV-C1, Fig. 5", "IV-C1, Fig. 6"), ["10 of 10"] * 2,
+              lambda metric: judge.each(metric, "objects", ("1:2", _O), ("1:16", _O))),
     Claim("Textures benefit on average, too, by both metrics.", "IV-C1, Figs. 7, 8", "in the figures",
           judge.gains(("1:2", _O), ("1:16", _O), _BOTH, ["textures"])),
     Claim("On wood ROC-AUC rises with more scales while PRO-AUC falls.", "IV-C1, Figs. 7, 8", "in the figures", judge.wood),
-    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {judge.FLAT} more after it), by ROC-AUC.", "IV-C1, Fig. 7", "in the figure",
-          judge.saturates("roc_auc")),
-    Claim(f"Textures saturate at {{1:8}} or {{1:12}} (at most {judge.FLAT} more after it), by PRO-AUC.", "IV-C1, Fig. 8", "in the figure",
-          judge.saturates("pro_auc")),
+    *_by_each(f"Textures saturate at {{1:8}} or {{1:12}} (at most {judge.FLAT} more after it)", ("IV-C1, Fig. 7", "IV-C1, Fig. 8"),
+              ["in the figure"] * 2, judge.saturates),
     Claim("Textures need fewer and smaller scales than objects: they gain less beyond {1:8}.", "IV-C1", "in the figures",
           judge.objects_need_more),
-    Claim(f"Small scales add a little to {{12}} (more than 0, less than {judge.SMALL}), by ROC-AUC.", "IV-C1, Table IV", "+0.023, +0.017",
-          judge.gains(("12", _O), ("1:12", _O), ["roc_auc"], ["textures", "objects"], judge.SMALL)),
-    Claim(f"Small scales add a little to {{12}} (more than 0, less than {judge.SMALL}), by PRO-AUC.", "IV-C1, Table IV", "+0.032, +0.030",
-          judge.gains(("12", _O), ("1:12", _O), ["pro_auc"], ["textures", "objects"], judge.SMALL)),
+    *_by_each(f"Small scales add a little to {{12}} (more than 0, less than {judge.SMALL})", ["IV-C1, Table IV"] * 2,
+              ("+0.023, +0.017", "+0.032, +0.030"),
+              lambda metric: judge.gains(("12", _O), ("1:12", _O), [metric], ["textures", "objects"], judge.SMALL)),
     Claim(f"f{{12}} alone is satisfactory (ROC-AUC above {judge.SATISFACTORY}).", "IV-C1, Table IV", "0.922, 0.916", judge.satisfactory),
     Claim("With zero padding, scores near the border of textures are too high.", "IV-C2, Fig. 9", "in the figure", judge.zero_border),
     Claim("Reflection padding relieves the boundary effects.", "IV-C2, Fig. 9", "in the figure", judge.healed),
-    Claim("Reflection padding improves textures by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.010",
-          judge.gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["textures"])),
-    Claim("Reflection padding improves textures by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.011",
-          judge.gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["textures"])),
-    Claim("Reflection padding improves objects by about 0.01, by ROC-AUC.", "IV-C2, Table V", "+0.008",
-          judge.gains(("1:12", _Z), ("1:12", _R), ["roc_auc"], ["objects"])),
-    Claim("Reflection padding improves objects by about 0.01, by PRO-AUC.", "IV-C2, Table V", "+0.001",
-          judge.gains(("1:12", _Z), ("1:12", _R), ["pro_auc"], ["objects"])),
+    *_by_each("Reflection padding improves textures by about 0.01", ["IV-C2, Table V"] * 2, ("+0.010", "+0.011"),
+              lambda metric: judge.gains(("1:12", _Z), ("1:12", _R), [metric], ["textures"])),
+    *_by_each("Reflection padding improves objects by about 0.01", ["IV-C2, Table V"] * 2, ("+0.008", "+0.001"),
+              lambda metric: judge.gains(("1:12", _Z), ("1:12", _R), [metric], ["objects"])),
     Claim("Fewer scales are faster.", "IV-C3, Table VI", "159 to 100 fps", judge.faster),
     Claim(f"Fewer scales cost little ({{1:12}} gains between 0 and {judge.SMALL} over {{12}}).", "IV-C3, Table VI", "+0.020, +0.031",
           judge.gains(("12", _R), ("1:12", _R), _BOTH, ["all"], judge.SMALL)),

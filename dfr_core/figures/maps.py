@@ -31,10 +31,7 @@ _RED = plotting.rgb(RED)  # the ground truth as an area
 def fig1(records: Records) -> Drawing:
     """Anomaly maps with growing scale sets."""
     settings = [(layers, OWN) for layers in GROWING]
-    rows = [(c, found) for c in (*_FIG1, *CATEGORIES) if (found := _pictures(records, c, settings))]
-    rows = list(dict(rows).items())[: len(_FIG1)]
-    if not rows:
-        raise Missing("images, and training records of the layer sets 1:2 to 1:16")
+    rows = _rows(records, (*_FIG1, *CATEGORIES), settings, "the layer sets 1:2 to 1:16")[: len(_FIG1)]
     grid = _grid(len(rows), 1 + len(GROWING), panel=1.18, left=0.95, top=0.82)
     words = "Each anomaly map (AM) is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth."
     title(grid.figure, "Fig. 1  Anomaly maps with more and larger scales", words)
@@ -45,9 +42,7 @@ def fig1(records: Records) -> Drawing:
 
 def fig4(records: Records) -> Drawing:
     """All categories: input, ground truth, anomaly map, segmentations."""
-    rows = [(c, found) for c in CATEGORIES if (found := _pictures(records, c, [("1:12", OWN)]))]
-    if not rows:
-        raise Missing("images, and training records of the layer set 1:12")
+    rows = _rows(records, CATEGORIES, [("1:12", OWN)], "the layer set 1:12")
     blocks, high = (3, -(-len(rows) // 3)) if len(rows) > 3 else (1, len(rows))
     panel, gap, side = 0.76, 0.04, 0.9
     block = 5 * panel + 4 * gap + side + 0.1
@@ -90,9 +85,7 @@ def rivals(records: Records) -> Drawing:
     """All categories by all methods: input, and the anomaly map of each method, in the manner of Fig. 4."""
     names = [name for name in BASELINES if name in evidence(records).methods]
     settings = [*((*RIVAL, name) for name in names), ("1:12", OWN)]
-    rows = [(c, found) for c in CATEGORIES if (found := _pictures(records, c, settings))]
-    if not names or not rows:
-        raise Missing("images, and training records of DFR (1:12) and of the baselines")
+    rows = _rows(records, CATEGORIES if names else (), settings, "DFR (1:12) and of the baselines")
     grid = _grid(len(rows), 1 + len(settings), panel=0.82, gap=0.04, left=0.92, top=0.82)
     words = "Each anomaly map is scaled to [0, 1]; bright is anomalous. Orange outlines the ground truth. One seed for all."
     title(grid.figure, "Anomaly maps of DFR and of the methods it is compared with", words)
@@ -124,9 +117,7 @@ def _used(rows: Sequence[_Row]) -> list[Record]:
 def fig9(records: Records) -> Drawing:
     """Zero and reflection padding: maps, and the score by distance from the border."""
     settings = [("1:12", "zeros"), ("1:12", "reflect")]
-    rows = [(c, found) for c in TEXTURES if (found := _pictures(records, c, settings))]
-    if not rows:
-        raise Missing("images, and training records of 1:12 with zero and with reflection padding, of a texture")
+    rows = _rows(records, TEXTURES, settings, "1:12 with zero and with reflection padding, of a texture")
     panel, gap, plot = 1.1, 0.06, 2.5
     grid = _grid(len(rows), 4, panel=panel, gap=gap, left=0.9, top=0.88, right=0.1 + plot + 0.75, bottom=0.72)
     words = "Maps scaled to [0, 1]. Right: mean score of normal test images by distance from the border; 1 is their inner half."
@@ -212,6 +203,14 @@ def _runs(line: np.ndarray) -> list[tuple[int, int]]:
     """Where a line of booleans is True: (first, one past the last) of every run."""
     edges = np.flatnonzero(np.diff(np.r_[False, line, False].astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+def _rows(records: Records, categories: Sequence[str], settings: list[Setting], trained: str) -> list[_Row]:
+    """The categories, each once, that have images and a training of every setting; Missing says of what, if there is none."""
+    rows = [(c, found) for c in dict.fromkeys(categories) if (found := _pictures(records, c, settings))]
+    if not rows:
+        raise Missing(f"images, and training records of {trained}")
+    return rows
 
 
 def _pictures(records: Records, category: str, settings: list[Setting]) -> tuple[Record, list[Record]] | None:

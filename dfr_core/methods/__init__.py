@@ -45,7 +45,7 @@ def one_length(changes: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DFRError: both are given.
     """
-    if changes.get("epochs") and changes.get("steps"):
+    if changes.get("epochs") is not None and changes.get("steps") is not None:
         raise DFRError(Setting("steps"), ("given beside ", Setting("epochs"), ", and both say how long to train"), "give one of them")
     return changes | {"steps": None} if "epochs" in changes else changes
 

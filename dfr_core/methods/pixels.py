@@ -7,9 +7,9 @@ normal one would look, and compares.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from ..settings import MethodSettings, Size, setting, sides
 from . import patches
 from .base import Detector
 from .train import Checkpoint, ProgressBar, check_finite, descend, learning_rate, run_name, total_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: Table 1 of Bergmann et al. (1807.02011): channels, kernel, stride of the encoder's convolutions before the last, which gives the code.
 TABLE_1 = ((32, 4, 2), (32, 4, 2), (32, 3, 1), (64, 4, 2), (64, 3, 1), (128, 4, 2), (64, 3, 1), (32, 3, 1))

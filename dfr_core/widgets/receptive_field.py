@@ -45,13 +45,18 @@ def measure(network: VGG, images: torch.Tensor) -> list[Measured]:
     for layer, theory in enumerate(network.architecture.layers[: network.last], start=1):
         unit = (height // theory.jump // 2, width // theory.jump // 2)
         field = effective_receptive_field(lambda x, layer=layer: next(network.feature_maps(x, (layer,)))[1], inputs, unit)
-        (top, bottom), (left, right) = (theory.interval(k) for k in unit)
-        effect = np.zeros((theory.size, theory.size), np.float32)
-        rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
-        effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = field[rows, columns].numpy()
+        top, left = (theory.interval(k)[0] for k in unit)
+        effect = pasted(field.numpy(), (theory.size, theory.size), -top, -left)
         size = effective_size(field, (theory.centre_of(unit[0]), theory.centre_of(unit[1])))
         found.append(Measured(theory, effect / effect.max(), size))
     return found
+
+
+def pasted(values: np.ndarray, size: tuple[int, int], top: int, left: int) -> np.ndarray:
+    """Zeros of (height, width) with ``values`` on them, as far as they do not reach beyond: float32."""
+    sheet = Image.new("F", size[::-1])
+    sheet.paste(Image.fromarray(values), (left, top))
+    return np.asarray(sheet)
 
 
 def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: int) -> tuple[np.ndarray, str]:
@@ -69,17 +74,16 @@ def draw(image: np.ndarray, measured: Measured, layer: int, row: int, column: in
     theory = measured.theory
     units = (row // theory.jump, column // theory.jump)
     (top, bottom), (left, right) = (theory.interval(k) for k in units)
+    size = image.shape[:2]
     picture = Image.fromarray(image)
     pen, corner = ImageDraw.Draw(picture), [k * theory.jump for k in reversed(units)]
     pen.rectangle((left, top, right - 1, bottom - 1), outline=FOUND)
-    pen.rectangle((*corner, *(k + theory.jump - 1 for k in corner)), outline=TRUTH)
+    if theory.jump > 1:  # else the pixel itself is the unit's
+        pen.rectangle((*corner, *(k + theory.jump - 1 for k in corner)), outline=TRUTH)
     pen.point((column, row), (255, 255, 255))
-    weight = np.zeros(image.shape[:2], np.float32)
-    rows, columns = slice(max(top, 0), min(bottom, image.shape[0])), slice(max(left, 0), min(right, image.shape[1]))
-    weight[rows, columns] = measured.effect[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    weight = np.sqrt(weight)  # the eye sees little of the outer part otherwise
+    weight = np.sqrt(pasted(measured.effect, size, top, left))  # the eye sees little of the outer part otherwise
     glow = (0.35 * image * (1 - weight[..., None]) + heat(weight, 0, 1) * weight[..., None]).round().astype(np.uint8)
-    outside = (bottom - top) * (right - left) - (rows.stop - rows.start) * (columns.stop - columns.start)
+    outside = theory.size**2 - int(pasted(np.ones_like(measured.effect), size, top, left).sum())
     padding = f", {100 * outside // (theory.size**2)} % of it padding" if outside else ""
     text = (
         f"Layer {layer}, unit ({units[0]}, {units[1]}). Left: it sees {theory.size} × {theory.size} pixels{padding}. "

@@ -66,15 +66,13 @@ class Kind:
     Attributes:
         name: the kind.
         images: how many; ``anomalous`` of them by the verdict.
-        found, in_part, missed: of their defects; None where none are known.
+        defects: how many of theirs are found, found in part, and missed; None where none are known.
     """
 
     name: str
     images: int
     anomalous: int
-    found: int | None
-    in_part: int | None
-    missed: int | None
+    defects: tuple[int, ...] | None
 
 
 def findings(samples: Sequence[Sample], maps: np.ndarray, masks: np.ndarray | None, threshold: float, highest: float) -> list[Finding]:
@@ -119,21 +117,12 @@ def total(found: Sequence[Finding]) -> Kind | None:
 
 def _counted(name: str, found: Sequence[Finding]) -> Kind:
     masked = all(finding.regions is not None for finding in found) and any(finding.regions for finding in found)
-    counts = [sum(numbers) for numbers in zip(*(finding.found for finding in found))] if masked else [None] * 3
-    return Kind(name, len(found), sum(finding.anomalous for finding in found), *counts)
+    defects = tuple(map(sum, zip(*(finding.found for finding in found)))) if masked else None
+    return Kind(name, len(found), sum(finding.anomalous for finding in found), defects)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A few images worth looking at, and why: a heading and a sentence."""
-
-    heading: str
-    words: str
-    images: tuple[Finding, ...]
-
-
-def choices(found: Sequence[Finding], each: int = 4) -> list[Choice]:
-    """The best and the worst images; no image is in two choices, and none of them is empty."""
+def choices(found: Sequence[Finding], each: int = 4) -> list[tuple[str, str, list[Finding]]]:
+    """The best and the worst images: (heading, words, images). No image is in two choices, and none of them is empty."""
     falling = sorted(found, key=lambda finding: -finding.ratio)
     defective = [finding for finding in falling if finding.defective]
     good = [finding for finding in falling if finding.known and not finding.defective]
@@ -141,10 +130,10 @@ def choices(found: Sequence[Finding], each: int = 4) -> list[Choice]:
     most = min(each, max(1, len(defective) // 2))  # of three defective images the worst must not be among the best
     best, rest = defective[:most], defective[most:]
     all_ = [
-        Choice("Defects scored lowest", "Missed, or nearest to it.", tuple(rest[-each:][::-1])),
-        Choice("Good images scored highest", "False alarms, or nearest to it.", tuple(good[:each])),
-        Choice("Defects scored highest", "The clearest cases.", tuple(best)),
-        Choice("Images scored highest", "Nobody said whether they are good.", tuple(unknown[:each])),
-        Choice("Images scored lowest", "Nobody said whether they are good.", tuple(unknown[each:][-each:][::-1])),
+        ("Defects scored lowest", "Missed, or nearest to it.", rest[-each:][::-1]),
+        ("Good images scored highest", "False alarms, or nearest to it.", good[:each]),
+        ("Defects scored highest", "The clearest cases.", best),
+        ("Images scored highest", "Nobody said whether they are good.", unknown[:each]),
+        ("Images scored lowest", "Nobody said whether they are good.", unknown[each:][-each:][::-1]),
     ]
-    return [choice for choice in all_ if choice.images]
+    return [choice for choice in all_ if choice[2]]

@@ -58,9 +58,7 @@ def report(detector: Detector, data: Category, fpr: float, name: str) -> Report:
         notes=_notes(data, masks, found),
         numbers=_numbers(found, maps, masks),
         charts=[*over_pixels, charts.images(found), charts.pixels(maps, masks, threshold, highest)],
-        galleries=[
-            (choice.heading, choice.words, [_shown(f, maps, masks, threshold) for f in choice.images]) for choice in choices(found)
-        ],
+        galleries=[(heading, words, [_shown(f, maps, masks, threshold) for f in some]) for heading, words, some in choices(found)],
         kinds=kinds(found) + [row for row in (total(found),) if row],
         found=found,
         settings=_settings(detector, data, images, fpr),

@@ -119,11 +119,8 @@ def page(report: Report) -> str:
 
 
 def _kinds(kinds: Sequence[Kind]) -> str:
-    masks = any(kind.found is not None for kind in kinds)
-    rows = [
-        (k.name, str(k.images), str(k.anomalous)) + (tuple("–" if n is None else str(n) for n in (k.found, k.in_part, k.missed)) * masks)
-        for k in kinds
-    ]
+    masks = any(kind.defects for kind in kinds)
+    rows = [(k.name, str(k.images), str(k.anomalous)) + tuple(map(str, k.defects or "–––")) * masks for k in kinds]
     words = "Images are counted, then those called anomalous: when the largest score exceeds the verdict's threshold."
     if masks:
         words += " Then their defects, 8-connected regions of the masks, as the segmentation has them: found when "
