@@ -226,13 +226,8 @@ def _corners(
     x, y = x[new], y[new]
 
     inside = np.searchsorted(x, limit, side="right")
-    if x[inside - 1] < limit:
-        before, after = inside - 1, inside
-        share = (limit - x[before]) / (x[after] - x[before])
-        x = np.append(x[:inside], limit)
-        y = np.append(y[:inside], y[before] + share * (y[after] - y[before]))
-    else:
-        x, y = x[:inside], y[:inside]
+    end = [] if x[inside - 1] == limit else [limit]
+    x, y = np.append(x[:inside], end), np.append(y[:inside], np.interp(end, x, y))
 
     if max_points is not None and len(x) > max_points:
         way = x / limit + y
