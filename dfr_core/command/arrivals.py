@@ -14,7 +14,7 @@ from ..errors import DFRError
 from ..files import sha256
 from .journal import Journal, Version
 from .places import inside
-from .results import PICTURES, mark_in, mark_of, output_names, target
+from .results import PICTURES, mark_of, output_names, target
 from .scorer import Done, Job, pixels_of
 
 WHAT = "photographs to score"

@@ -6,6 +6,7 @@ through in bands of rows, so that what is computed on the way takes little memor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,24 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..files import replacing_all
 from ..plotting import FOUND, outline, overlay
-from .png import bands, write_png
-from .results import PICTURES, marked_as, target
+from .image_files import write_picture
+from .results import PICTURES, mark_of, target
 
 #: In a map, grey levels above this one are scores above the threshold.
 GREY_THRESHOLD = 32767
 WHITE = 65535
 #: An outline is one pixel wide for so many pixels of the longer side, so that it is seen on a large photograph too.
 _LINE = 400
-#: Rows that heat is laid on at a time: few enough to stay in the cache and to leave out what is not hot.
-_ROWS = 32
+#: Pixels worked on at a time, so that a photograph of a hundred megapixels takes little memory on the way.
+_BAND = 1 << 20
+#: Rows that heat is laid on at a time: few enough to leave out what is not hot.
+_ROWS = 128
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows that together are a picture."""
+    rows = max(1, _BAND // max(width, 1))
+    return (slice(start, start + rows) for start in range(0, height, rows))
 
 
 def at_size(scores: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -86,7 +95,7 @@ def line_width(shape: tuple[int, ...]) -> int:
 def write_pictures(
     folder: Path, name: str, source: Path, image: np.ndarray, scores: np.ndarray, threshold: float, compress: bool = False
 ) -> dict[str, str]:
-    """Write ``NAME_map.png`` (16-bit), ``NAME_overlay.png`` and ``NAME_segmentation.png`` (0 and 255): all three or none.
+    """Write ``NAME_map.tif`` (16-bit), ``NAME_overlay.jpg`` and ``NAME_segmentation.png`` (0 and 255): all three or none.
 
     They are put in place in this order, and an earlier segmentation is removed before: whatever happens in between, a set that has its
     segmentation is whole.
@@ -95,7 +104,7 @@ def write_pictures(
         source: the file of the image; the pictures are marked as its results (:mod:`.results`).
         image: uint8 [h, w, 3].
         scores: float [h, w].
-        compress: map and overlay, which takes ten times the time (:mod:`.png`); a segmentation is nothing but runs, and always is.
+        compress: the map (:func:`.image_files.write_picture`).
 
     Returns:
         the paths, by ``map``, ``overlay`` and ``segmentation``.
@@ -108,11 +117,11 @@ def write_pictures(
         "overlay": marked(image, scores, threshold),
         "segmentation": (scores > threshold).astype(np.uint8) * 255,
     }
-    paths = {picture: target(folder, name, picture) for picture in PICTURES}
+    mark, paths = mark_of(source), {picture: target(folder, name, picture) for picture in PICTURES}
     with replacing_all(list(paths.values())) as temporaries:
         for picture, temporary in zip(PICTURES, temporaries, strict=True):
             try:
-                write_png(temporary, pictures[picture], marked_as(source), compress or picture == "segmentation")
+                write_picture(temporary, pictures[picture], mark, compress)
             except OSError as error:
                 error.filename = error.filename or str(temporary)  # a full disk does not say which file it was filled with
                 raise

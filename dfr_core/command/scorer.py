@@ -116,7 +116,7 @@ class Scorer:
             "false_alarms_at_most": detector.verdict_.rate,
             "fpr": self.fpr,
             "threshold": threshold,
-            "anomalous_share": round(float((scores > threshold).mean()), 6),
+            "anomalous_share": round(np.count_nonzero(scores > threshold) / scores.size, 6),
             "scale": 2 * threshold / WHITE,
             "grey_threshold": GREY_THRESHOLD,
             "size": list(scores.shape),
