@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.images import told
-from ..data.listing import Listing, list_images
+from ..data.listing import Listing, list_images, mark_in
 from ..data.notes import Note, tell
 from ..errors import DFRError
 from ..files import sha256

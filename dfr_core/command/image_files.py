@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import PREDICTOR
 
 from ..data.listing import OUTPUT_MARK
 from ..plotting import encoded
 
 #: Pixels of the longer side of a JPEG file, at most.
 LONGEST = 65_500
+#: The last bytes of a whole one.
+_END = b"\xff\xd9"
 
 
-def write_picture(path: Path, pixels: np.ndarray, mark: str, compress: bool = False) -> None:
+def write_picture(path: Path, picture: Image.Image, mark: str, compress: bool = False) -> None:
     """Write a picture as TIFF, JPEG or PNG, by the ending of its name.
 
     A PNG file of a large photograph takes more time than its anomaly map: PNG tries five filters on each row, and Pillow leaves no choice.
@@ -23,20 +27,30 @@ def write_picture(path: Path, pixels: np.ndarray, mark: str, compress: bool = Fa
 
     Args:
         path: its ending is one of :data:`.results.PICTURES`.
-        pixels: uint8 or uint16 [h, w], or RGB uint8 [h, w, 3].
+        picture: grey of 8 or 16 bit, or RGB; what the kind holds.
         mark: kept in the file; :func:`~dfr_core.data.listing.mark_in` reads it.
         compress: a TIFF file; the others always are.
 
     Raises:
         OSError: the file cannot be written.
     """
-    picture, said = Image.fromarray(pixels), f"{OUTPUT_MARK} {mark}"
+    said = f"{OUTPUT_MARK} {mark}"
+    if path.suffix == ".jpg":
+        return _write_jpeg(path, picture, said)
     if path.suffix == ".tif":
-        content = encoded(picture, "TIFF", description=said, compression="tiff_adobe_deflate" if compress else None)
-    elif path.suffix == ".jpg":
-        content = encoded(picture, "JPEG", comment=said, quality=95, subsampling=0)  # else thin coloured lines fade
+        packed = {"compression": "tiff_adobe_deflate", "tiffinfo": {PREDICTOR: 2}} if compress else {}  # 2: differences of neighbours
+        content = encoded(picture, "TIFF", description=said, **packed)
     else:
         info = PngInfo()
         info.add_text(OUTPUT_MARK, mark)
         content = encoded(picture, "PNG", pnginfo=info, compress_level=1)
-    path.write_bytes(content)  # not Pillow itself, which has no words of its own for a full disk
+    path.write_bytes(content)
+
+
+def _write_jpeg(path: Path, picture: Image.Image, said: str) -> None:
+    """Pillow sets Python's lock free while it encodes JPEG into a file, not into memory; but it overlooks what a full disk did not take."""
+    with path.open("w+b") as file:
+        picture.save(file, "JPEG", comment=said, quality=95, subsampling=0)  # else thin coloured lines fade
+        file.seek(-len(_END), os.SEEK_END)
+        if file.read() != _END:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
