@@ -543,13 +543,13 @@ def _(b):
     return b.score(image=b.image.parent, out=b.image.parent)
 
 
-@row("a full disk while a map is written", "0_map.png", "No space left", "free space")
+@row("a full disk while a map is written", "0_map.tif", "No space left", "free space")
 def _(b):
     def fill(path, *_, **__):
         Path(path).write_bytes(b"half a picture")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    b.patch.setattr("dfr_core.command.pictures.write_png", fill)
+    b.patch.setattr("dfr_core.command.pictures.write_picture", fill)
     return b.score()
 
 

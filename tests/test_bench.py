@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from dfr_core import DFR, bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
-from dfr_core.bench import accuracy, growth, slim
+from dfr_core.bench import accuracy, folder, growth, slim
 from dfr_core.bench.cpu import Row, normal_images
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants
@@ -141,6 +142,15 @@ def test_the_slim_part_has_the_peer_and_the_exported_model_beside_it():
 def test_a_candidate_whose_process_fails_is_named(tmp_path):
     with pytest.raises(DFRError, match="measuring DFR, whole failed: .*no such file"):
         slim._in_a_process(slim.WHOLE, str(tmp_path), 1)
+
+
+def test_the_folder_part_runs_the_command_on_photographs(tmp_path):
+    rows = folder.folder(quick=True)
+    assert [row.goal for row in rows if row.unit == "x"] == [folder.GOAL] * 4 and all(row.value > 0 for row in rows)
+    paths = folder.photographs(tmp_path / "p", 2, 64)
+    assert [Image.open(path).size for path in paths] == [(64, 48)] * 2
+    with pytest.raises(DFRError, match="`dfr score` failed: .*no such file"):
+        folder.score(tmp_path / "none.safetensors", paths)
 
 
 def test_candidates_of_the_slim_part_map_the_same_image_alike(tmp_path):

@@ -24,8 +24,9 @@ from dfr_core import DFR, DFRError
 from dfr_core.command import main
 from dfr_core.command.arrivals import Arrivals
 from dfr_core.command.journal import NAME, Journal, Version, remove_leftovers
-from dfr_core.command.results import PICTURES, mark_in, mark_of
+from dfr_core.command.results import PICTURES, mark_of
 from dfr_core.command.scorer import Scorer, in_order
+from dfr_core.data.listing import mark_in
 
 SMALL = ["--weights", "untrained", "--width", "0.05", "--layers", "1:3", "--image-size", "64", "--steps", "2", "--positions", "16"]
 MADE = ["model", 0.005, "photo"]
@@ -164,7 +165,7 @@ def test_deleted_while_it_is_being_scored(watch, said, monkeypatch):
 
     watch.look(1)
     monkeypatch.setattr(Scorer, "_map", delete)
-    assert watch.look(2) == [] and not list(watch.out.glob("*.png")) and len(said()) == 1
+    assert watch.look(2) == [] and not list(watch.out.glob("*_*")) and len(said()) == 1
 
 
 def test_changed_while_it_is_being_scored(watch, said, monkeypatch):
@@ -177,7 +178,7 @@ def test_changed_while_it_is_being_scored(watch, said, monkeypatch):
     watch.look(1)
     with monkeypatch.context() as patch:
         patch.setattr(Scorer, "_map", change)
-        assert watch.look(1) == [] and not list(watch.out.glob("*.png"))
+        assert watch.look(1) == [] and not list(watch.out.glob("*_*"))
     assert watch.look(3) == ["a.png"] and [row["size"] for row in rows(watch.out)] == [[20, 50]] and said() == []
 
 
@@ -212,7 +213,7 @@ def test_a_photograph_that_changes_is_scored_again_under_its_name(watch):
     watch.look()
     path.write_bytes(content(2, size=(50, 20)))
     assert watch.look(3) == ["a.png"]
-    assert len(list(watch.out.glob("*.png"))) == 3 and [row["size"] for row in rows(watch.out)] == [[30, 40], [20, 50]]
+    assert len(list(watch.out.glob("a_*"))) == 3 and [row["size"] for row in rows(watch.out)] == [[30, 40], [20, 50]]
     os.utime(path)
     assert watch.look(3) == [], "touched, but the same bytes"
 
@@ -227,8 +228,8 @@ def test_results_are_never_taken_for_photographs(model, tmp_path, caplog):
     watch = Watch(tmp_path, DFR.load(model), out="in/results")
     watch.put("a.png", 1)
     assert watch.look(4) == ["a.png"]
-    shutil.copy(watch.out / "a_overlay.png", watch.folder / "a_overlay.png")
-    shutil.copy(watch.out / "a_overlay.png", watch.folder / "b_overlay.png")
+    shutil.copy(watch.out / "a_overlay.jpg", watch.folder / "a_overlay.jpg")
+    shutil.copy(watch.out / "a_overlay.jpg", watch.folder / "b_overlay.jpg")
     assert watch.look(4) == [] and "a picture that `dfr score` wrote" in caplog.text
     watch.journal.close()
 

@@ -19,7 +19,7 @@ from ..errors import DFRError, Setting
 if TYPE_CHECKING:
     from .cpu import Row
 
-CPU_PARTS = ("features", "score", "slim", "methods", "metrics", "start-up", "training", "growth")
+CPU_PARTS = ("features", "score", "slim", "folder", "methods", "metrics", "start-up", "training", "growth")
 ONLY = (*CPU_PARTS, "accuracy", "cuda")
 OUT = "benchmarks"
 
@@ -50,12 +50,13 @@ def main(args: argparse.Namespace) -> int:
         parts: tuple[str, ...] = ("cuda",)
     else:
         parts = (args.only,) if args.only else CPU_PARTS
-    from . import cpu, cuda, methods, slim
+    from . import cpu, cuda, folder, methods, slim
     from .tools import machine
 
     about: dict[str, Any] = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), **machine(), "quick": args.quick}
     loads, runs, seconds = [load_average()], [], {}
-    measured = {**cpu.PARTS, "methods": methods.methods, "slim": slim.slim, "cuda": lambda quick: cuda.measure(device, quick)}
+    measured = {**cpu.PARTS, "methods": methods.methods, "slim": slim.slim, "folder": folder.folder}
+    measured["cuda"] = lambda quick: cuda.measure(device, quick)
     for run_number in range(args.runs):
         rows: list[Row] = []
         for part in parts:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..data.images import told
-from ..data.listing import Listing, list_images
+from ..data.listing import Listing, list_images, mark_in
 from ..data.notes import Note, tell
 from ..errors import DFRError
 from ..files import sha256
 from .journal import Journal, Version
 from .places import inside
-from .results import PICTURES, mark_in, mark_of, output_names, target
+from .results import PICTURES, mark_of, output_names, target
 from .scorer import Done, Job, pixels_of
 
 WHAT = "photographs to score"

@@ -66,7 +66,7 @@ class Journal:
             with suppress(ValueError, KeyError, TypeError):  # a row cut short
                 self._take(json.loads(line))
         pictures = {path.name for path in out.iterdir()}
-        self._rows = {place: row for place, row in self._rows.items() if Path(row[PICTURES[-1]]).name in pictures}  # put in place last
+        self._rows = {place: row for place, row in self._rows.items() if Path(row["segmentation"]).name in pictures}  # put in place last
 
     def _lock(self) -> None:
         if fcntl:

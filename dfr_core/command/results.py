@@ -1,6 +1,6 @@
 """The files that `dfr score` writes: their names, and whose results a file holds already.
 
-Every picture says in itself of which image it is (a text in the PNG file, made of the image's place on disk but not telling it),
+Every picture says in itself of which image it is (a text in the file, made of the image's place on disk but not telling it),
 so results of one image never replace those of another, and none is ever taken for a photograph.
 """
 
@@ -13,34 +13,22 @@ from collections.abc import Callable, Sequence
 from itertools import chain, count
 from pathlib import Path
 
-from ..data.decode import head
-from ..data.listing import OUTPUT_MARK
+from ..data.listing import mark_in
 
-#: What is written of each image, in this order: the last one is there only if all are.
-PICTURES = ("map", "overlay", "segmentation")
+#: What is written of each image, in this order (the last one is there only if all are), and the ending of its file.
+PICTURES = {"map": ".tif", "overlay": ".jpg", "segmentation": ".png"}
 #: What a file name may have in bytes on today's disks, less the longest ending.
 NAME_BYTES = 255 - len("_segmentation.png")
 
 
 def target(folder: Path, name: str, picture: str) -> Path:
     """Where a picture goes."""
-    return folder / f"{name}_{picture}.png"
+    return folder / f"{name}_{picture}{PICTURES[picture]}"
 
 
 def mark_of(image: Path) -> str:
     """16 hexadecimal digits (of SHA-256) that stand for the place of an image on this machine."""
     return hashlib.sha256(os.fsencode(os.path.realpath(image))).hexdigest()[:16]
-
-
-def marked_as(image: Path) -> dict[str, str]:
-    """The words in a picture that say whose result it is."""
-    return {OUTPUT_MARK: mark_of(image)}
-
-
-def mark_in(path: Path) -> str | None:
-    """The :func:`mark_of` the image whose result a file is; None for any other file. No pixel is read."""
-    picture = head(path)
-    return picture.info.get(OUTPUT_MARK) if picture else None
 
 
 def occupied(out: Path) -> Callable[[str, Path], bool]:

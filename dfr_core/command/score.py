@@ -14,9 +14,10 @@ from .options import check_folder, chosen_model, fpr_argument, model_arguments
 WORDS = "map the anomalies of images"
 EPILOG = """\
 for each image, in DIR:
-  NAME_map.png           the anomaly map as 16-bit grey: score = grey * scale. The threshold is at the
+  NAME_map.tif           the anomaly map as 16-bit grey: score = grey * scale. The threshold is at the
                          middle: grey levels above 32767 are scores above it; white is twice the threshold or more.
-  NAME_overlay.png       the image, with heat where scores exceed the threshold and the segmentation outlined in blue
+  NAME_overlay.jpg       the image, with heat where scores exceed the threshold and the segmentation outlined in blue; to look at
+                         (JPEG of quality 95), while map and segmentation are exact
   NAME_segmentation.png  255 where the score exceeds the threshold, else 0
 and then one line of JSON on standard output. The segmentation is put in place last, and an earlier one removed first: killed at any
 moment, pictures with a segmentation are whole and of one run, and so are those that have their line.
@@ -59,7 +60,7 @@ def scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures; made if missing")
     words = "of the pictures: the photograph's own, or the model's (default photo)"
     parser.add_argument("--size", choices=("photo", "model"), default="photo", help=words)
-    parser.add_argument("--compress", action="store_true", help="compress the pictures: a third less on the disk, half as fast")
+    parser.add_argument("--compress", action="store_true", help="compress the map: up to half of it less on the disk, half as fast")
     fpr_argument(parser)
     model_arguments(parser)
 

@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 
 from ..data.decode import head
-from ..data.images import Seen, read_photograph, resize_picture, to_tensor
+from ..data.images import Seen, read_photograph, resized, to_tensor
 from ..device import cores
 from ..errors import DFRError
 from ..methods.base import Detector
+from .image_files import LONGEST
 from .pictures import GREY_THRESHOLD, WHITE, at_size, write_pictures
 
 J, R = TypeVar("J"), TypeVar("R")
@@ -62,7 +63,7 @@ class Scorer:
         out: the folder for the pictures.
         fpr: of the segmentation threshold.
         size: of the pictures: ``"photo"`` or ``"model"``.
-        compress: the pictures.
+        compress: the map.
         white: white of grey levels of more than 8 bit, one for all photographs; None: each has its own.
         unchanged: says before anything is written whether the file is still the one that was to be read.
     """
@@ -84,28 +85,29 @@ class Scorer:
         """
         try:
             photograph = read_photograph(job.path, self.white)
+            if self.size == "photo" and max(photograph.picture.size) > LONGEST:
+                problem = f"a side is longer than {LONGEST} pixels, the most that an overlay (JPEG) can have"
+                raise DFRError(job.path, problem, "use --size model, or cut it into pieces")
         except DFRError as error:
             return Done(job, {"file": str(job.path), "error": str(error)}, error=error)
-        scores = self._map(photograph.picture)
+        seen = resized(photograph.picture, self.detector.settings.image_size)
+        scores = self._map(seen)
         if not self.unchanged(job):
             return Done(job, {})
-        row = self._write(job, photograph.picture, scores)
+        row = self._write(job, photograph.picture if self.size == "photo" else seen, scores)
         return Done(job, row, Seen(job.path, photograph.picture.size, photograph.white, photograph.turned, photograph.notes))
 
-    def _map(self, picture: Image.Image) -> np.ndarray:
-        """The anomaly map at the model's size: float32 [h, w]."""
-        image = to_tensor(resize_picture(picture, self.detector.settings.image_size))[None]
+    def _map(self, seen: Image.Image) -> np.ndarray:
+        """The anomaly map of a photograph at the model's size: float32 [h, w]."""
+        image = to_tensor(np.asarray(seen))[None]
         with self._mapping if self.detector.device.type == "cuda" else nullcontext():  # a GPU has one queue of work
             return self.detector.anomaly_tensor(image)[0].cpu().numpy()
 
     def _write(self, job: Job, picture: Image.Image, scores: np.ndarray) -> dict[str, Any]:
         detector = self.detector
         score, highest, threshold = float(scores.max()), detector.verdict_threshold(), detector.threshold(self.fpr)
-        if self.size == "photo":
-            image, scores = np.asarray(picture), at_size(scores, picture.height, picture.width)
-        else:
-            image = resize_picture(picture, detector.settings.image_size)
-        written = write_pictures(self.out, job.name, job.path, image, scores, threshold, self.compress)
+        scores = at_size(scores, picture.height, picture.width)
+        written = write_pictures(self.out, job.name, job.path, picture, scores, threshold, self.compress)
         return {
             "file": str(job.path),
             "image_score": score,
@@ -116,7 +118,7 @@ class Scorer:
             "false_alarms_at_most": detector.verdict_.rate,
             "fpr": self.fpr,
             "threshold": threshold,
-            "anomalous_share": round(float((scores > threshold).mean()), 6),
+            "anomalous_share": round(np.count_nonzero(scores > threshold) / scores.size, 6),
             "scale": 2 * threshold / WHITE,
             "grey_threshold": GREY_THRESHOLD,
             "size": list(scores.shape),

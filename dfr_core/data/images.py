@@ -137,8 +137,13 @@ def read_picture(path: PathLike) -> Image.Image:
 
 def resize_picture(picture: Image.Image, size: Size) -> np.ndarray:
     """An RGB picture stretched to a size: uint8 [height, width, 3], bilinear with antialiasing."""
+    return np.array(resized(picture, size))
+
+
+def resized(picture: Image.Image, size: Size) -> Image.Image:
+    """As :func:`resize_picture`, still a picture."""
     height, width = sides(size)
-    return np.array(picture.resize((width, height), Image.Resampling.BILINEAR))
+    return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL.TiffImagePlugin import IMAGEDESCRIPTION
+
 from ..errors import DFRError
-from .decode import EXTENSIONS, KINDS, head
+from .decode import BROKEN_METADATA, EXTENSIONS, KINDS, head
 from .notes import Note, lines
 
 #: Names of folders, in lower case, that data sets have for normal images and for masks.
@@ -20,8 +23,8 @@ NORMAL = ("good", "normal", "ok", "nominal", "defect-free", "defect_free")
 TRUTH = ("ground_truth", "groundtruth", "ground-truth", "gt", "masks", "mask", "labels", "label")
 #: What the name of a mask has after that of its image.
 MASK_ENDING = re.compile(r"[-_. ](?:regular_)?(?:mask|gt|ground_?truth|labels?|anno(?:tation)?|seg)s?[-_]?[0-9]*$", re.IGNORECASE)
-#: What `dfr score` writes, and the text by which its newer pictures say so themselves.
-OUTPUT = re.compile(r"(.+)_(?:map|overlay|segmentation)\.png$", re.IGNORECASE)
+#: What `dfr score` writes (or once wrote, all as PNG), and the text by which its pictures say so themselves.
+OUTPUT = re.compile(r"(.+)_(?:map\.(?:tif|png)|overlay\.(?:jpg|png)|segmentation\.png)$", re.IGNORECASE)
 OUTPUT_MARK = "dfr-score-of"
 
 WRITTEN = "by its name a picture that `dfr score` wrote; rename it if it is a photograph or a mask of yours"
@@ -83,8 +86,21 @@ def is_output(path: Path, beside: Sequence[Path]) -> bool:
     others = [other for other in beside if other != path and other.suffix.lower() in EXTENSIONS]
     if any(other.stem.casefold() == stem or ((same := OUTPUT.match(other.name)) and same[1].casefold() == stem) for other in others):
         return True
-    picture = head(path)
-    return picture is not None and OUTPUT_MARK in picture.info
+    return mark_in(path) is not None
+
+
+def mark_in(path: Path) -> str | None:
+    """What follows :data:`OUTPUT_MARK` in a picture that `dfr score` wrote; None for any other file. No pixel is read."""
+    picture, text = head(path), ""
+    if picture and picture.format == "PNG":
+        return picture.info.get(OUTPUT_MARK)
+    if picture and picture.format == "JPEG":
+        text = picture.info.get("comment", b"").decode("latin-1")
+    elif picture and picture.format == "TIFF":
+        with suppress(*BROKEN_METADATA):
+            text = str(picture.tag_v2.get(IMAGEDESCRIPTION))
+    key, _, mark = text.partition(" ")
+    return mark if key == OUTPUT_MARK else None
 
 
 def natural(path: Path) -> list:

@@ -149,9 +149,9 @@ def _shown(finding: Finding, maps: np.ndarray, masks: np.ndarray | None, thresho
     if masks is not None:
         mask = Image.fromarray(masks[finding.index]).resize(picture.size, Image.Resampling.NEAREST)
         photograph = outline(image, np.asarray(mask), TRUTH, width)
-    overlay = marked(image, at_size(maps[finding.index], *image.shape[:2]), threshold, width)
-    return Shown(finding, _jpeg(photograph), _jpeg(overlay))
+    overlay = marked(picture, at_size(maps[finding.index], *image.shape[:2]), threshold, width)
+    return Shown(finding, _jpeg(Image.fromarray(photograph)), _jpeg(overlay))
 
 
-def _jpeg(image: np.ndarray) -> bytes:
-    return encoded(Image.fromarray(image), "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade
+def _jpeg(picture: Image.Image) -> bytes:
+    return encoded(picture, "JPEG", quality=_QUALITY, subsampling=0)  # else thin coloured lines fade
