@@ -70,7 +70,8 @@ def _compare(part: str, names: tuple[str, ...], literal: str, quick: bool, goals
             variants = Variants(layers, batch, side, width=0.125 if quick else 1.0, exact=part == "score")
             runs = {name: variants.run(name) for name in names}
             seconds = alternate(runs, 3 if batch == 1 else 1, warm=batch == 1)
-            memory = {} if quick or (batch > 1 and layers != "1:12") else {n: peak_memory(n, layers, batch, side) for n in names}
+            light = quick or (batch > 1 and layers != "1:12")
+            memory = {} if light else {n: peak_memory(n, layers=layers, batch=batch, side=side) for n in names}
             for name in names:
                 goal = goals(name, layers)
                 rows.append(Row(part, case, f"{name}: seconds an image", seconds[name] / batch, "s"))
