@@ -13,7 +13,7 @@ import torch
 from dfr_core import DFR, bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
-from dfr_core.bench import accuracy, growth, slim
+from dfr_core.bench import accuracy, cpu, growth, slim
 from dfr_core.bench.cpu import Row, normal_images
 from dfr_core.bench.tools import PeakMemory, alternate
 from dfr_core.bench.variants import Variants, peak_memory
@@ -66,6 +66,12 @@ def test_peak_memory_counts_what_was_freed_again():
     with PeakMemory() as peak:
         torch.ones(16 * 2**20)  # 64 MiB, gone at once
     assert 60 <= peak.mib <= 80
+
+
+def test_the_extension_s_goal_is_for_the_network_that_its_accuracy_is_known_of():
+    rows = cpu._projected(quick=True)
+    assert {row.name: row.goal for row in rows} == {"score: of the backbone's time": None, "projected: of the backbone's time": 1.35}
+    assert all(row.value > 0 and row.case == "VGG16, layers 1:10, batch 1" for row in rows)
 
 
 def test_the_table_shows_goals_and_what_missed_them():

@@ -39,7 +39,8 @@ class Variants:
         batch: images.
         side: of the images in pixels.
         c_d: latent dimension.
-        width, padding: of the backbone.
+        backbone, width, padding: of the network.
+        components: of the extension.
     """
 
     def __init__(
@@ -49,18 +50,20 @@ class Variants:
         side: int = 256,
         *,
         c_d: int = LATENT,
+        backbone: str = "vgg19",
         width: float = 1.0,
         padding: str = "zeros",
+        components: int = COMPONENTS,
         device: torch.device | None = None,
         exact: bool = True,
     ) -> None:
         device = device or torch.device("cpu")
-        self.settings = Settings(weights="untrained", layers=layers, width=width, padding=padding)
+        self.settings = Settings(weights="untrained", backbone=backbone, layers=layers, width=width, padding=padding)
         self.extractor = Extractor(self.settings, device)
         self.c_o = self.settings.architecture.feature_dimension(layers, width)
         c_d = min(c_d, self.c_o)
         self.whole = Whole(self.c_o, c_d, self.settings).to(device).eval() if exact else None
-        projection = Projection(self.c_o, min(COMPONENTS, self.c_o))
+        projection = Projection(self.c_o, min(components, self.c_o))
         orthonormal, _ = torch.linalg.qr(torch.randn(self.c_o, len(projection.basis), generator=torch.Generator().manual_seed(0)))
         projection.basis.copy_(orthonormal.T)
         self.small = Projected(projection, min(c_d, len(projection.basis)), self.settings).to(device).eval()
