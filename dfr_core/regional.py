@@ -150,21 +150,16 @@ def _times(index: Tensor | None, n: int) -> int:
     return times if even else 0
 
 
-def sum_expanded(maps: Sequence[AggregatedMap], parts: Iterable[Tensor], layouts: Sequence[tuple] | None = None) -> Tensor:
-    """What is computed from each map at its own resolution, summed up: [N, h_o, w_o, ...].
-
-    Maps of one layout are added before they are repeated.
+def sum_expanded(maps: Iterable[AggregatedMap], parts: Iterable[Tensor]) -> Tensor:
+    """What is computed from each map at its own resolution, repeated and summed up: [N, h_o, w_o, ...].
 
     Args:
         parts: for each map a new tensor [N, h', w', ...], which may be changed here; best a generator, so that few exist at once.
-        layouts: :meth:`AggregatedMap.layout` of each map, if known already.
     """
-    sums: dict[tuple, tuple[AggregatedMap, Tensor]] = {}
-    for m, part, layout in zip(maps, parts, layouts or [m.layout() for m in maps], strict=True):
-        sums[layout] = (m, sums[layout][1].add_(part) if layout in sums else part)
-    (first, part), *others = sums.values()
+    pairs = zip(maps, parts, strict=True)
+    first, part = next(pairs)
     total = first.expand(part)
-    for m, part in others:
+    for m, part in pairs:
         m.add_to(total, part)
     return total
 

@@ -14,10 +14,10 @@ from PIL import Image
 from dfr_core import DFR, bench
 from dfr_core.backbones.architecture import architecture
 from dfr_core.backbones.vgg import VGG
-from dfr_core.bench import accuracy, folder, growth, slim
+from dfr_core.bench import accuracy, cpu, folder, growth, slim
 from dfr_core.bench.cpu import Row, normal_images
 from dfr_core.bench.tools import PeakMemory, alternate
-from dfr_core.bench.variants import Variants
+from dfr_core.bench.variants import Variants, peak_memory
 from dfr_core.command.bench import add_arguments
 from dfr_core.editions import edition
 from dfr_core.errors import DFRError
@@ -69,6 +69,12 @@ def test_peak_memory_counts_what_was_freed_again():
     assert 60 <= peak.mib <= 80
 
 
+def test_the_extension_s_goal_is_for_the_network_that_its_accuracy_is_known_of():
+    rows = cpu._projected(quick=True)
+    assert {row.name: row.goal for row in rows} == {"score: of the backbone's time": None, "projected: of the backbone's time": 1.35}
+    assert all(row.value > 0 and row.case == "VGG16, layers 1:10, batch 1" for row in rows)
+
+
 def test_the_table_shows_goals_and_what_missed_them():
     rows = [
         Row("score", "a", "speed", 3.0, "x", 3.2, True),
@@ -102,12 +108,21 @@ def test_a_part_is_measured_and_written(tmp_path, capsys):
     assert (tmp_path / "b" / "metrics.md").read_text() in capsys.readouterr().out
 
 
-def test_growth_is_drawn_with_its_floor(tmp_path, monkeypatch):
-    monkeypatch.setattr(growth, "QUICK", {"c_d": ("latent dimension", [{"c_d": 4}, {"c_d": 8}])})
+def test_growth_is_drawn_with_its_floor_and_the_slim_default_beside_the_paper_s_network(tmp_path, monkeypatch):
+    points = {"c_d": [{"c_d": 4}, {"c_d": 8}], "width": [{"width": 1 / 16, "c_d": 4}, {"width": 1 / 8, "c_d": 8}]}
+    monkeypatch.setattr(growth, "QUICK", {name: (name, some) for name, some in points.items()})
     numbers = growth.run(tmp_path, quick=True)
     assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
     assert [row["at"] for row in numbers["panels"]["c_d"]] == [4, 8]
-    assert all(row["floor"] > 0 for row in numbers["panels"]["c_d"])
+    for row in numbers["panels"]["c_d"]:
+        assert set(row) == {"at", "floor", *growth.TIME} and all(value > 0 for value in row.values())
+    assert ["slim_score" in row for row in numbers["panels"]["width"]] == [False, True], "the slim default has one width"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is read from Linux's /proc")
+def test_memory_is_that_of_the_variant_asked_for():
+    small, large = (peak_memory("projected", layers="1:4", side=side, width=0.1, padding="reflect", c_d=4) for side in (64, 256))
+    assert small < large
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """The things that `dfr bench` compares: the literal algebra, ours, the extension, and the bare backbone.
 
-``python -m dfr_core.bench.variants NAME LAYERS BATCH SIDE`` prints the peak memory of one of them, in MiB above the
-models, measured in a process of its own.
+``python -m dfr_core.bench.variants NAME ARGUMENTS`` prints the peak memory of one of them, in MiB above the models, measured in a
+process of its own; ARGUMENTS are those of :class:`Variants` in JSON.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +32,15 @@ COMPONENTS = 184
 
 
 class Variants:
-    """Models of one layer set at full width (untrained: the weights' values do not change the cost), and images.
+    """Models of one layer set, untrained (the weights' values do not change the cost), and images.
 
     Args:
         layers: layer set.
         batch: images.
         side: of the images in pixels.
         c_d: latent dimension.
-        width: of the backbone.
+        backbone, width, padding: of the network.
+        components: of the extension.
     """
 
     def __init__(
@@ -47,17 +50,20 @@ class Variants:
         side: int = 256,
         *,
         c_d: int = LATENT,
+        backbone: str = "vgg19",
         width: float = 1.0,
+        padding: str = "zeros",
+        components: int = COMPONENTS,
         device: torch.device | None = None,
         exact: bool = True,
     ) -> None:
         device = device or torch.device("cpu")
-        self.settings = Settings(weights="untrained", layers=layers, width=width)
+        self.settings = Settings(weights="untrained", backbone=backbone, layers=layers, width=width, padding=padding)
         self.extractor = Extractor(self.settings, device)
         self.c_o = self.settings.architecture.feature_dimension(layers, width)
         c_d = min(c_d, self.c_o)
         self.whole = Whole(self.c_o, c_d, self.settings).to(device).eval() if exact else None
-        projection = Projection(self.c_o, min(COMPONENTS, self.c_o))
+        projection = Projection(self.c_o, min(components, self.c_o))
         orthonormal, _ = torch.linalg.qr(torch.randn(self.c_o, len(projection.basis), generator=torch.Generator().manual_seed(0)))
         projection.basis.copy_(orthonormal.T)
         self.small = Projected(projection, min(c_d, len(projection.basis)), self.settings).to(device).eval()
@@ -118,19 +124,23 @@ class Variants:
         return scoring.upsample(self.extractor.scores(self.images, score), self.size)
 
 
-def peak_memory(name: str, layers: str, batch: int = 1, side: int = 256) -> float | None:
-    """Peak MiB of a variant above the models, from a fresh process; None where it cannot be measured (not Linux)."""
+def peak_memory(name: str, **arguments: Any) -> float | None:
+    """Peak MiB of a variant above the models, from a fresh process; None where it cannot be measured (not Linux).
+
+    Args:
+        arguments: of :class:`Variants`.
+    """
     if sys.platform != "linux":
         return None
-    command = [sys.executable, "-m", __spec__.name, name, layers, str(batch), str(side)]
+    command = [sys.executable, "-m", __spec__.name, name, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     if done.returncode:
         raise DFRError("bench", f"measuring the memory of {name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return float(done.stdout)
 
 
-def _main(name: str, layers: str, batch: str, side: str) -> None:
-    variants = Variants(layers, int(batch), int(side), exact="score" in name)
+def _main(name: str, arguments: str) -> None:
+    variants = Variants(**json.loads(arguments), exact="score" in name)
     images, variants.images = variants.images, variants.images[:1, :, :64, :64].contiguous()
     variants.run(name)()  # libraries take memory of their own at the first call
     variants.images = images

@@ -62,11 +62,10 @@ class Projection(nn.Module):
         """Coordinates and outside energy of every regional feature: [N, h_o, w_o, K + 1]."""
         maps = features.to(self.mean.dtype).joined()  # copies, which may be changed
         widths = [m.data.shape[-1] for m in maps]
-        layouts = [m.layout() for m in maps]
         for m, mean in zip(maps, self.mean.split(widths), strict=True):
             m.data.sub_(mean)
-        z = sum_expanded(maps, (pointwise(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True)), layouts)
-        energy = sum_expanded(maps, (torch.linalg.vector_norm(m.data, dim=-1).square_() for m in maps), layouts)
+        z = sum_expanded(maps, (pointwise(m.data, basis) for m, basis in zip(maps, self.basis.split(widths, dim=1), strict=True)))
+        energy = sum_expanded(maps, (torch.linalg.vector_norm(m.data, dim=-1).square_() for m in maps))
         outside = (energy - z.square().sum(-1)).clamp(min=0)
         return torch.cat([z, outside[..., None]], dim=-1)
 

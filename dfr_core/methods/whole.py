@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..extract import FeaturesOfImages
-from ..regional import RegionalFeatures
+from ..regional import RegionalFeatures, sum_expanded
 from ..settings import Settings
 from .cae import CAE, WITHOUT_RELU
 from .train import reconstruction_loss
@@ -89,13 +90,11 @@ def regional_scores(cae: CAE, features: RegionalFeatures, score: str = "l2", str
     for n in range(len(features)):
         image = features.take(slice(n, n + 1)).to(first_weight.dtype).joined()
         widths = [m.data.shape[-1] for m in image]
-        first = first_weight.split(widths, dim=1)
+        first = list(zip_longest(first_weight.split(widths, dim=1), [first_bias]))  # the bias once, with the first map
         last = list(zip(last_weight.split(widths), last_bias.split(widths), strict=True))
         for top in range(0, h_o, band):
             maps = image if band >= h_o else [m.crop(top, min(top + band, h_o)) for m in image]
-            hidden = maps[0].expand(pointwise(maps[0].data, first[0], first_bias))
-            for m, weight in zip(maps[1:], first[1:], strict=True):
-                m.add_to(hidden, pointwise(m.data, weight))
+            hidden = sum_expanded(maps, (pointwise(m.data, *layer) for m, layer in zip(maps, first, strict=True)))
             hidden = through(hidden.relu_(), middle, first=2)
             error = 0
             for m, (weight, bias) in zip(maps, last, strict=True):
