@@ -162,8 +162,8 @@ _SLIM: dict[str, Any] = {
 class Settings(MethodSettings):
     """All choices that change the result. Immutable; use :func:`dataclasses.replace` to vary one.
 
-    For ``initialisation`` see ``centre``, ``start_from_pca`` and ``solve_last_layer`` of :class:`dfr_core.methods.cae.CAE`; for
-    ``projection`` :mod:`dfr_core.methods.projected`.
+    For ``initialisation`` and ``solve_samples`` see ``centre``, ``start_from_pca`` and ``solve_last_layer`` of
+    :class:`dfr_core.methods.cae.CAE`; for ``projection`` :mod:`dfr_core.methods.projected`.
     """
 
     EDITIONS: ClassVar[dict[str, dict[str, Any]]] = {"quick": _SLIM | {"steps": 200}, "embedded": _SLIM, "paper": {}}
@@ -194,6 +194,9 @@ class Settings(MethodSettings):
     positions: int | None = setting(None, "regional features drawn from each image of a batch; none takes all of them")
     epochs: int = setting(700, "passes over the training images (IV-A4)")
     steps: int | None = setting(None, "optimiser steps; if given, it replaces epochs")
+    solve_samples: int | None = setting(
+        None, "regional features on which the CAE's last layer is solved for when training ends; none leaves it as trained (the paper)"
+    )
     projection: int | None = setting(
         None, "none is the paper's method. A number switches to the projected extension: so many principal components"
     )
@@ -220,7 +223,7 @@ class Settings(MethodSettings):
         self.check_image_size()
         for name in ("kernel", "stride", "batch_size", "epochs", "pca_samples"):
             self.check_whole(name, 1)
-        for name in ("latent_dim", "positions", "steps", "pca_images", "projection"):
+        for name in ("latent_dim", "positions", "steps", "solve_samples", "pca_images", "projection"):
             if getattr(self, name) is not None:
                 self.check_whole(name, 1)
         self.check_seed()

@@ -102,7 +102,8 @@ OTHER = {
     "image_size": 128, "width": 0.5, "padding": "zeros", "layers": "1,5,12", "interpolation": "bilinear", "kernel": 3, "stride": 2,
     "latent_dim": 7, "variance": 0.5, "pca_samples": 9, "pca_images": 2, "hidden": "released", "batch_norm": True, "keep_padding": True,
     "initialisation": "centred", "loss": "squared", "score": "squared", "map_interpolation": "bilinear-aligned", "learning_rate": 0.5,
-    "schedule": "onecycle", "batch_size": 2, "positions": 5, "epochs": 6, "steps": 8, "projection": 3, "precision": "tf32", "seed": 4,
+    "schedule": "onecycle", "batch_size": 2, "positions": 5, "epochs": 6, "steps": 8, "solve_samples": 9,
+    "projection": 3, "precision": "tf32", "seed": 4,
 }  # fmt: skip
 
 

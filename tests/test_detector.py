@@ -17,6 +17,7 @@ from dfr_core.errors import DFRError
 from dfr_core.extract import CachedFeatures, Extractor, StreamedFeatures, feature_source, sample
 from dfr_core.files import save_tensors
 from dfr_core.methods.cae import CAE
+from dfr_core.methods.train import reconstruction_loss
 from dfr_core.settings import Settings, released
 
 CPU = torch.device("cpu")
@@ -97,6 +98,17 @@ def test_released_preset_end_to_end(images, odd_images, tmp_path):
 def test_training_lowers_the_loss(tiny, images):
     curve = fit(replace(tiny, steps=100), images).loss_curve_
     assert curve[-10:].mean() < 0.8 * curve[:10].mean()
+
+
+@pytest.mark.parametrize("changes", [{}, {"projection": 6}, {"batch_norm": True}, {"loss": "squared"}])
+def test_the_last_layer_can_be_solved_for_when_training_ends(tiny, images, changes):
+    trained, solved = (fit(replace(tiny, solve_samples=n, **changes), images) for n in (None, 1024))
+    f = trained.extractor(images).dense().flatten(0, 2)
+    losses = [float(reconstruction_loss(f, detector.reconstruct(f), changes.get("loss", "l2"))) for detector in (trained, solved)]
+    assert losses[1] < losses[0] and np.array_equal(trained.loss_curve_, solved.loss_curve_)
+    changed = {name for name, tensor in trained.model.state_dict().items() if not torch.equal(tensor, solved.model.state_dict()[name])}
+    last = list(trained.model.state_dict())[-2:]
+    assert changed == set(last)
 
 
 def test_default_settings_are_the_current_editions(monkeypatch):

@@ -82,7 +82,7 @@ BAD = [
     ("map_interpolation", "nearest"),
     ("learning_rate", 0), ("learning_rate", -1e-4), ("learning_rate", float("inf")), ("learning_rate", float("nan")),
     ("learning_rate", "x"),
-    ("schedule", "cosine"), ("batch_size", 0), ("positions", 0), ("epochs", 0), ("steps", 0), ("steps", 1.0),
+    ("schedule", "cosine"), ("batch_size", 0), ("positions", 0), ("epochs", 0), ("steps", 0), ("steps", 1.0), ("solve_samples", 0),
     ("projection", 0), ("precision", "fp16"), ("seed", -1), ("seed", 0.5), ("seed", None),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`dfr distil`: make a slim VGG19 that has learnt, from a trained VGG and a folder of photographs."""
+"""`dfr distil`: make a slim VGG19 that has learnt, from a trained one and a folder of photographs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `dfr distil`."""
     parser.add_argument(
-        "--teacher", required=True, metavar="imagenet|FILE", help="torchvision's VGG19, or a state dict of VGG19 or VGG16 in its layout"
-    )
+        "--teacher", required=True, metavar="imagenet|FILE",
+        help="torchvision's VGG19, or a file of VGG19, VGG16 or EfficientNet-Lite0 (docs/distilled.md)",
+    )  # fmt: skip
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of photographs to learn from, of anything")
     parser.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors); a report goes beside them (.json)")
     parser.add_argument("--cache", required=True, metavar="DIR", help="folder for what the teacher says (2 MB a crop) and for checkpoints")

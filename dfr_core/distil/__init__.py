@@ -1,4 +1,4 @@
-"""Making a slim network that has learnt: a student VGG19 imitates a trained VGG on photographs (`dfr distil`).
+"""Making a slim network that has learnt: a student VGG19 imitates a trained network on photographs (`dfr distil`).
 
 DFR needs features that were learnt from many images (III-A), and the network that has them is large: 80 MB and a second an image on
 a small machine. Distillation (Hinton, Vinyals and Dean, arXiv 1503.02531; by hints in the middle: Romero et al., arXiv 1412.6550)

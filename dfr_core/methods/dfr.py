@@ -19,6 +19,8 @@ from .reconstructors import Reconstructor, reconstructor
 from .train import Checkpoint, ProgressBar, check_training, reconstruction_loss, run_name, train
 from .verdict import Verdict
 
+_FRESH = 6  # name of a random stream, beside those of training and of the samples
+
 
 class DFR(OnNetwork):
     """Reconstruct the regional features of normal images; what is reconstructed badly is anomalous.
@@ -102,6 +104,10 @@ class DFR(OnNetwork):
                 self.loss_curve_ = train(self._model, training, s, self._loss, checkpoint=run, progress=tell)
             check_training(self.loss_curve_, trivial)
             with torch.inference_mode():
+                if s.solve_samples:  # other features than it began from: on those it has fitted already, there is little to gain
+                    fresh = sample(source, s.solve_samples, s.seed, s.pca_images, stream=_FRESH)
+                    with full_precision(self.device):
+                        self._model.solve(fresh, s.loss)
                 normal = torch.cat([self._errors(batch) for batch in training.batches()])
                 return scoring.upsample(normal, image_size, s.map_interpolation, s.kernel, s.stride)
 

@@ -134,6 +134,10 @@ class Projected(nn.Module):
         z, outside = rows[..., :-1], rows[..., -1]
         return self._sizes(z - self.cae(z), outside, kind).mean()
 
+    def solve(self, samples: Tensor, kind: str) -> None:
+        """Set the last layer to its optimum on regional features [n, c_o]."""
+        self.cae.solve_last_layer(*self.projection.split(samples), kind)
+
     def errors(self, compact: Tensor, kind: str) -> Tensor:
         """Eq. 5 (or the mean squared error, ``kind="squared"``) of the whole features behind rows [N, h_o, w_o, K + 1]."""
         z, outside = compact[..., :-1], compact[..., -1]

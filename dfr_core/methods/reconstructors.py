@@ -44,6 +44,9 @@ class Reconstructor(Protocol):
     def loss(self, rows: Tensor, kind: str) -> Tensor:
         """Eq. 4 of rows [M, ...] of the training source, averaged: a scalar."""
 
+    def solve(self, samples: Tensor, kind: str) -> None:
+        """Set the last layer to its optimum on regional features [n, c_o], the others as they are."""
+
     def compact(self, features: RegionalFeatures) -> Any:
         """The features of N images in the form that :meth:`errors` reads."""
 

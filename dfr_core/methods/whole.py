@@ -60,6 +60,10 @@ class Whole(CAE):
         """Eq. 4 of features [M, c_o], a scalar."""
         return reconstruction_loss(rows, self(rows), kind)
 
+    def solve(self, samples: Tensor, kind: str) -> None:
+        """Set the last layer to its optimum on regional features [n, c_o]."""
+        self.solve_last_layer(samples, loss=kind)
+
     def compact(self, features: RegionalFeatures) -> RegionalFeatures:
         """It reads the features as they are."""
         return features
