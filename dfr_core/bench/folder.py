@@ -29,8 +29,8 @@ GOAL = 0.8
 
 
 def folder(quick: bool) -> list[Row]:
-    """Frames a second with photographs of two sizes, and the command's share of the bare loop's; medians."""
-    edition, n, repeats, sides = ("quick", 4, 1, (64, 96)) if quick else ("embedded", 200, 3, (320, 1024))
+    """Frames a second with photographs of two sizes, and the command's share of the bare loop's; each once (``--runs`` for more)."""
+    edition, n, sides = ("quick", 4, (64, 96)) if quick else ("embedded", 200, (320, 1024))
     detector = DFR(DFR.of_edition(edition), device="cpu", progress=False).fit(normal_images(2 if quick else 16))
     rows = []
     with tempfile.TemporaryDirectory() as made:
@@ -40,7 +40,7 @@ def folder(quick: bool) -> list[Row]:
             paths = photographs(Path(made) / str(side), n + 1, side)
             runs = {BARE: lambda paths=paths: bare(detector, paths[1:]), ONE: lambda paths=paths: score(model, paths[:1])}
             runs |= {name: lambda paths=paths, more=more: score(model, paths, *more) for name, more in COMMANDS.items()}
-            seconds = alternate(runs, repeats, warm=False)
+            seconds = alternate(runs, 1, warm=False)
             case = f"{edition} edition, {n} photographs of {side} x {side * 3 // 4}"
             rows.append(Row("folder", case, f"{BARE}: frames a second", n / seconds[BARE], "fps"))
             for name in COMMANDS:
