@@ -57,6 +57,8 @@ edition = start(0)
 # the normal ones are shown to the detector.
 
 # %% tags=["slide"]
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -98,28 +100,28 @@ def show_rows(kinds, seen, images, masks, maps, found, top):
 
 limit = detector.threshold(0.005)
 seen = {
-    "hole": "A board with a small round hole; the blue outline encloses it with a margin, and the map is "
-    "dark but for a bright disc there.",
-    "scratch": "A board with a forked scratch; the blue outline follows it closely, and so does the "
-    "bright line in the map.",
+    "hole": "A board with a small round hole; the blue outline encloses it with a wide margin, and the map is "
+    "dim but for a bright disc there.",
+    "scratch": "A board with a forked scratch; the blue outline follows it at some distance; in the "
+    "map it is a bright band.",
     "liquid": "A board with a dark stain at its upper edge; it is outlined whole, and the map is bright "
     "there, brightest along the stain's rim.",
-    "good": "A good board; the map is dark, and the segmentation marks a few specks.",
+    "good": "A good board; the map is dim everywhere, and the segmentation marks a few specks.",
 }
 show_rows(kinds, seen, images, masks, maps, found, 2 * limit)
 
 # %% [markdown]
 # The map lights up where the wood is unlike all the wood seen before, although no defect was ever shown. Two things to
-# notice: the blue outline is wider than the defect (notebook 01 says why), and the good board has some blue as well, small specks and a
-# strip along the border: one pixel in two hundred was allowed to be wrong. Here are all kinds, and two numbers.
+# notice: the blue outline is wider than the defect (notebook 01 says why), and the good board has some blue as well, small specks:
+# one pixel in two hundred was allowed to be wrong. Here are all kinds, and two numbers.
 
 # %%
 for kind, truth, blue in zip(kinds, masks.numpy(), found):
     if truth.any():
         marked = blue[truth].mean()
-        verdict(f"{kind} is found, at least in part", marked > 0, f"{marked:.0%} of it is marked")
+        verdict(f"{kind} is found, nearly whole", marked > 0.9, f"{marked:.0%} of it is marked")
 roc = detector.evaluate(wood)["roc_auc"]
-verdict("defective pixels score higher than normal ones, nearly always", roc > 0.95, roc)
+verdict("defective pixels score higher than normal ones, nearly always", roc > 0.97, roc)
 # A hair above the threshold: a pixel that lies on it may fall to either side by rounding.
 above = (detector.anomaly_map(wood) > limit * (1 + 1e-4)).mean()
 name = "at most 0.5 % of the training pixels lie above the threshold"
@@ -131,7 +133,7 @@ verdict(name, above <= 0.005, f"{above:.2%}")
 # discovery: the threshold was chosen so (notebook 05). It only says that the code does what was asked.
 
 # %% [markdown]
-# ## Where it fails
+# ## Where it is harder
 #
 # Now a cable cut across, three wires in a sheath. In one image a whole wire is missing; anybody sees that. Will the detector?
 
@@ -140,7 +142,7 @@ predict(
     "0.1",
     "A wire is missing. How much of the place where it should be will the segmentation mark?",
     "nearly all of it",
-    "about half of it",
+    "a part of it",
     "hardly any of it",
 )
 
@@ -162,8 +164,8 @@ show(
     pictures["good"],
     titles=("missing_cable", "its anomaly map", "a good cable"),
     width=3.6,
-    alt="A cable with two wires and an empty dark place, where next to nothing is marked and the map is "
-    "dim; and a good cable, on whose copper strands some blue specks are marked.",
+    alt="A cable with two wires and an empty dark place, which the map shows as an evenly bright disc, but of "
+    "which only some pieces are marked; and a good cable, on whose copper strands some blue specks are marked.",
 )
 marked = blue[absent][truth[absent].numpy()].mean()
 right = 0 if marked > 0.8 else 2 if marked < 0.2 else 1
@@ -171,15 +173,18 @@ outcome("0.1", right, f"{marked:.0%} of the missing wire's place is marked.")
 
 # %%
 worse = other.evaluate(cable)["roc_auc"]
-verdict("on cables the ROC-AUC is lower than on wood", worse < roc, f"{worse:.2f} against {roc:.2f}")
+verdict("on cables the ROC-AUC is lower than on wood", worse < roc - 0.01, f"{worse:.2f} against {roc:.2f}")
+deep = DFR(replace(edition.settings, layers="1:16")).fit(cable)  # four layers more
+whole = deep.segment(cut)[absent][truth[absent].numpy()].mean()
+verdict("with all sixteen layers most of the place is marked", whole > 0.6, f"{whole:.0%}")
 
 # %% [markdown]
 # The detector asks of each spot whether it can reproduce what is *there*; smooth and
 # dark is easily reproduced, here as in the filling between the wires. That something else *ought* to be there it knows only through
-# the deep layers, which see a larger piece, and with layers 1 to 12 that is not enough. Meanwhile the copper strands, never twice in the
-# same order, score high on the good cable too. So it is not only the quick edition: with more images and longer training cables remain one
-# of the three hardest of our fifteen categories ([Table II, measured here](../figures/table2.md)), and all sixteen layers help them more
-# than any other. In the paper, on photographs and with the full network, cables are among the harder categories as well:
+# the deep layers, which see a larger piece. With layers 1 to 12 the whole place lights up, but only some of it above the threshold, which
+# is high: the copper strands, never twice in the same order, score as much on good cables. Layers 13 to 16 see a whole
+# wire and its neighbours; with them most of the place is found.
+# In the paper, on photographs and with the full network, cables are among the harder categories as well:
 
 # %%
 from dfr_core.paper_numbers import TABLE_II
@@ -395,9 +400,9 @@ quiz(0, [
     ("Why is the outline of the hole wider than the hole?",
      ["the threshold is too low", "the colour scale ends too early", "features beside the hole see it too"], 2,
      "Each vector describes a square with its surroundings, at several scales."),
-    ("Why is the missing wire hardly marked?",
+    ("Why is only a part of the missing wire's place marked?",
      ["what is there is easily reproduced", "the place is too large", "its mask is wrong"], 0,
-     "Dark and smooth is normal between the wires; that a wire should be there, few channels know."),
+     "Dark and smooth is normal between the wires; that a wire should be there, only deep channels know."),
     ("A detector has a ROC-AUC of 0.5. What does that mean?",
      ["half the defects are found", "half the pixels are right", "its scores order pixels by chance"], 2,
      "A defective pixel then scores above a normal one as often as below."),

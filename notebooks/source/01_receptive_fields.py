@@ -233,8 +233,8 @@ axis.plot(range(1, 17), effective, "s-", label="95 % of the effect")
 axis.set(xlabel="layer", ylabel="side of the field [pixels]", xticks=range(1, 17))
 axis.legend()
 picture(
-    "Two curves over the sixteen layers. They coincide up to layer 4; then the theoretical field rises "
-    "to 252 pixels and the square with 95 % of the effect to little more than half of that."
+    "Two curves over the sixteen layers. They all but coincide up to layer 4; then the theoretical field "
+    "rises to 252 pixels and the square with 95 % of the effect to little more than half of that."
 )
 
 # %% [markdown]
@@ -247,15 +247,15 @@ show(
     *(np.sqrt(measured[k - 1].effect) for k in chosen),
     titles=[f"layer {k}: {sizes[k - 1]} px" for k in chosen],
     width=3,
-    alt="Four fields enlarged to one size: layer 4 is bright nearly to its edges, layers 8, 12 and 16 "
-    "only in the middle; in layer 16 the disc of a wire can be seen.",
+    alt="Four fields enlarged to one size: layer 4 reaches to its edges, layers 8 and 12 are bright only in "
+    "the middle; layer 16 shows a dim disc, the cable, with brighter patches in it.",
 )
 
 # %% [markdown]
 # Each picture is one theoretical field, enlarged to the same width, each on its own colour scale (square roots, so that the faint
 # outskirts can be seen). The grain is which ReLUs are on in these two images. Look past it: layer 4 uses nearly all of its
 # field; the deeper ones are bright in the middle and fade towards the edge, because fewer and fewer paths lead there. In layer 16
-# the wires shine through: how much a pixel counts depends on the image as well as on its place.
+# the round outline of the cable shows through: how much a pixel counts depends on the image as well as on its place.
 
 # %% [markdown]
 # ## Section III-B, Fig. 3: what a regional feature sees

@@ -17,7 +17,7 @@
 # - say how the trace of a small defect spreads and fades from layer to layer,
 # - write zero and reflection padding, and say what each claims about the world outside the picture,
 # - predict how far padding reaches into a map, from its receptive field,
-# - say what features that were learnt are worth beside random ones, and where they are worth nothing.
+# - say what features that were learnt are worth beside random ones, and where random ones do as well.
 #
 # **Runtime:** about 30 s and 1000 MiB in the quick edition on 2 CPU cores, a minute in the paper edition on a GPU. Download: none
 # in the quick edition.
@@ -134,12 +134,12 @@ show(
 )
 show(
     *(in_colours(before[k]) for k in chosen[2:]), titles=[f"layer {k}" for k in chosen[2:]], width=3.6,
-    alt="Layer 8 shows each wire as one patch with a ring; layer 12 coarse coloured regions where wires, "
-    "filling and background are; layer 16 a few large blocks.",
+    alt="Layer 8 shows each wire as one speckled patch with a ring; layer 12 coarse coloured regions where wires, "
+    "filling and background are; layer 16 large blocks, three bright ones for the wires.",
 )
 
 # %% [markdown]
-# The first layer is nearly the image, strand by strand. By layer 8 the strands have melted into whole wires with their rings; layer 12
+# The first layer is nearly the image, strand by strand. By layer 8 the strands have become a speckle inside the rings of each wire; layer 12
 # tells wire from filling from background; at layer 16 there are 16 × 16 units left, each seeing nearly the whole picture (notebook 01).
 # *From details to the whole*: that is what the paper calls hierarchical.
 #
@@ -199,13 +199,13 @@ axis.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
 axis.legend()
 picture(
     "Two curves over the sixteen layers on a logarithmic scale: the dot's falls by more than a factor of "
-    "twenty from the first layers to the last, the large square's falls more slowly and ends nine times above."
+    "twenty from the first layer to the last, the large square's falls more slowly and ends ten times above."
 )
 
 # %% [markdown]
-# To a shallow layer the dot is an event: sharp, small, and three times the spread. On the way down it spreads and
+# To a shallow layer the dot is an event: sharp, small, and nearly four times the spread. On the way down it spreads and
 # fades until it is lost in what the scene contains anyway. So small defects are the business of shallow layers. Why then have deep ones?
-# The second curve says it: what is large loses weight, too, but in the last layer it still changes a vector by more than the
+# The second curve says it: what is large loses weight, too, but in the last layer it still changes a vector by nearly twice the
 # spread, and only units of layer 9 or deeper see it whole, with what stands around it. A detector that hears all layers has both.
 
 # %% [markdown]
@@ -242,8 +242,8 @@ networks = {
     padding: build_backbone("vgg19", settings.weights, padding=padding, **weights)
     for padding in widget.PADDINGS
 }
-tile = edition.category("tile").load_train(256)[:1]
-zeros, reflect = (widget.all_maps(networks[padding], tile[0]) for padding in widget.PADDINGS)
+carpet = edition.category("carpet").load_train(256)[:1]
+zeros, reflect = (widget.all_maps(networks[padding], carpet[0]) for padding in widget.PADDINGS)
 difference = {k: np.abs(zeros[k] - reflect[k]).max(0) for k in zeros}  # over channels: [h_l, w_l]
 
 show(
@@ -251,11 +251,11 @@ show(
     titles=[f"layer {k}" for k in chosen[1:]],
     width=2.8,
     alt="Four maps of the difference between the paddings: a bright frame along the border, thin in "
-    "layer 5, wider in layers 8 and 12, and in layer 16 nearly the whole map.",
+    "layers 5 and 8, wider in layer 12, and in layer 16 most of the map.",
 )
 
 # %% [markdown]
-# A frame that widens with depth (each map has its own colour scale); at layer 16 it takes up most of the map. The image is a speckled tile,
+# A frame that widens with depth (each map has its own colour scale); at layer 16 it takes up most of the map. The image is a woven carpet,
 # much the same everywhere; still the zero-padded network sees something special along its border. A detector trained on such maps meets border vectors
 # rarely, models them badly, and raises false alarms there (notebook 08).
 
@@ -305,7 +305,7 @@ loudest = {name: layers[12].max((1, 2)) for name, layers in maps.items()}  # of 
 silent = ((loudest["zeros"] > 0.1) & (loudest["reflect"] < 0.01)).nonzero()[0]
 channels = len(loudest["zeros"])
 name = "some channels answer to nothing but the border of the padding"
-verdict(name, len(silent), f"{len(silent)} of {channels}")
+verdict(name, len(silent) > 2, f"{len(silent)} of {channels}")
 
 channel = silent[zeros[12][silent].mean((1, 2)).argmax()]
 panel, text = widget.draw(maps, layer=12, channel=int(channel))
@@ -313,19 +313,19 @@ show(
     *(panel[:, left : left + 256] for left in (0, 260, 520)),
     titles=("zero padding", "reflection padding", "difference"),
     width=3.6,
-    alt="One channel of layer 12: with zero padding bright along the sides of the map and black inside, with "
+    alt="One channel of layer 12: with zero padding bright along the top of the map, dimmer along the other sides and black inside, with "
     "reflection padding black, so the difference is the same as the first.",
 )
 
 # %% [markdown]
-# On this tile such channels stay silent but for the frame that zeros draw. This one answers to the upright borders: to the network
+# On this carpet such channels stay silent but for the frame that zeros draw. This one answers above all to the upper border: to the network
 # the edge of the picture looks like the edge of an object.
 #
 # Now browse. Look for a channel that is black (a filter that never answers), for one that only answers at the border, and for the
 # layer from which on you could no longer tell the texture.
 
 # %%
-widget.build(tile[0], networks)
+widget.build(carpet[0], networks)
 
 # %% [markdown]
 # ## Section IV-B: what the network must have learnt
@@ -342,7 +342,7 @@ widget.build(tile[0], networks)
 # %%
 predict(
     "2.2",
-    "On one of these three random features find the defects better than learnt ones. Which?",
+    "On one of these three random features find about as many of the defective pixels (ROC-AUC) as learnt ones. Which?",
     "carpet (stains, cuts, holes in a weave)",
     "pill (colours, cracks, imprint)",
     "transistor (bent leads, misplaced on its board)",
@@ -382,10 +382,12 @@ print(table(rows, ("category", "weights", "ROC-AUC", "PRO-AUC")))
 
 # %%
 gain = {n: tried[n, "learnt"][0] - tried[n, "random"][0] for n in examples}
-outcome("2.2", int(np.argmin(list(gain.values()))), "The paper's sentence is no law; the maps below say why.")
+outcome("2.2", int(np.argmin(list(gain.values()))), "The maps below say why.")
 verdict("on the carpet learnt is better by more than 0.1", gain["carpet"] > 0.1, gain["carpet"])
 verdict("and on the pill", gain["pill"] > 0.1, gain["pill"])
-verdict("but not on the transistor", gain["transistor"] < 0, gain["transistor"])
+verdict("but not on the transistor", abs(gain["transistor"]) < 0.05, gain["transistor"])
+by_region = tried["transistor", "learnt"][1] - tried["transistor", "random"][1]
+verdict("there learnt is ahead by PRO-AUC, region by region", by_region > 0.03, by_region)
 
 # %% [markdown]
 # The maps of one defect each, divided by the detector's threshold, so that their colours can be compared: the scale ends at twice
@@ -410,11 +412,12 @@ for name, kind in examples.items():
 # %% [markdown]
 # The stain on the carpet: to random features it is lost in the weave, whose light and dark they measure; learnt ones see that
 # the threads have another colour. The pill of the wrong colour: with random features the rim is bright, as it is on every pill, with
-# learnt ones the whole pill is. The misplaced transistor goes the other way. Its defect is the whole part, most of it smooth and black, which
+# learnt ones the whole pill is. The misplaced transistor is a draw. Its defect is the whole part, most of it smooth and black, which
 # neither network finds odd. Learnt features answer to its edges and leads; random ones, which measure little but light and shade, light up
-# all around the leads, and by the mask that is right. So the paper's sentence is no law. In the embedded edition learnt features are better
-# in eleven of the fifteen categories, in seven of them widely; random ones in leather, wood, transistor and zipper
-# ([all the numbers](../benchmarks/accuracy.md)).
+# all around the leads. Counted in pixels that comes to the same; where small regions count as much as large ones (PRO-AUC, notebook 06)
+# learnt ones are ahead. So the paper's sentence holds: in the embedded edition learnt features are better
+# in twelve of the fifteen categories, in six of them by more than 0.1; in wood, transistor and zipper random ones are ahead by less than
+# 0.01 ([all the numbers](../benchmarks/accuracy.md)).
 #
 # The third column of this experiment needs VGG19 at full width with ImageNet's weights, which do not come with the course. Where they are
 # installed (`dfr info` says), add `"ImageNet": replace(slim, weights="imagenet", width=1)` to `networks_tried`; it takes minutes.
@@ -462,10 +465,10 @@ check(
     "the border itself is not repeated",
     probe=(torch.arange(30.0).reshape(5, 6), 2),
     draw=lambda f: show(
-        f(tile[0].float().mean(0), 100),
+        f(carpet[0].float().mean(0), 100),
         width=4.5,
         colours="gray",
-        alt="The tile in grey with a mirrored margin of 100 pixels; no seam is to be seen.",
+        alt="The carpet in grey with a mirrored margin of 100 pixels: no seam, but its slanting bands turn back.",
     ),
 )
 
@@ -514,7 +517,7 @@ quiz(2, [
      ["nothing", "a little", "its sign"], 0, "It never sees a padded element."),
     ("Do learnt features beat random ones in every category?",
      ["yes", "no, but in most", "no, random ones win in most"], 1,
-     "In the embedded edition in eleven of fifteen."),
+     "In the embedded edition in twelve of fifteen; in the others they are about level."),
 ])
 
 # %% [markdown]
@@ -523,12 +526,13 @@ quiz(2, [
 # - Sixteen maps, five grid sizes; the network is frozen and never trained for this task.
 # - Fine and local at the start, coarse and contextual at the end.
 # - Padding reaches exactly as far as the receptive field, but most of its effect stays near the border.
-# - Features that were learnt elsewhere tell a pattern from its fault; where light and shade tell enough, random ones do too.
+# - Features that were learnt elsewhere tell a pattern from its fault; where light and shade tell enough, random ones nearly do too.
 #
 # ## Deviations
 #
 # In the quick and embedded editions the width is one eighth and the weights are distilled: the network imitates the maps of one that was
-# trained on ImageNet, and explains about two thirds of their variance (`docs/distilled.md`). Shapes and padding behave the same.
+# trained on ImageNet, and explains 0.54 to 0.73 of their variance in layers 1 to 10, 0.39 and 0.24 in 11 and 12, whose models are much
+# deeper layers (`docs/distilled.md`). Shapes and padding behave the same.
 # The paper compares with methods that learn from scratch (autoencoders, GANs); our "random" has not learnt at all.
 #
 # ## References
