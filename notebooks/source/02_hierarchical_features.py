@@ -416,8 +416,8 @@ for name, kind in examples.items():
 # neither network finds odd. Learnt features answer to its edges and leads; random ones, which measure little but light and shade, light up
 # all around the leads. Counted in pixels that comes to the same; where small regions count as much as large ones (PRO-AUC, notebook 06)
 # learnt ones are ahead. So the paper's sentence holds: in the embedded edition learnt features are better
-# in twelve of the fifteen categories, in six of them by more than 0.1; in wood, transistor and zipper random ones are ahead by less than
-# 0.01 ([all the numbers](../benchmarks/accuracy.md)).
+# in twelve of the fifteen categories, in six of them by more than 0.1; in wood and transistor the two are level, in the zipper random
+# ones are ahead by 0.01 ([all the numbers](../benchmarks/accuracy.md)).
 #
 # The third column of this experiment needs VGG19 at full width with ImageNet's weights, which do not come with the course. Where they are
 # installed (`dfr info` says), add `"ImageNet": replace(slim, weights="imagenet", width=1)` to `networks_tried`; it takes minutes.
