@@ -108,28 +108,30 @@ def measure(detector, image, repeats: int = 3) -> dict[str, float]:
         detector: a fitted :class:`dfr_core.DFR`.
         image: uint8 tensor [1, 3, h, w].
     """
+    import time
+
     import torch
-    from torch.utils.benchmark import Timer
 
     from ..scoring import upsample
 
-    extractor, size = detector.extractor, tuple(image.shape[-2:])
+    extractor, best = detector.extractor, {}
+    size = tuple(image.shape[-2:])
 
-    def network() -> list:
-        return list(extractor.backbone.feature_maps(image, extractor.layers, extractor.keep_padding))
+    def clock(name: str, work):
+        started = time.perf_counter()
+        made = work()
+        if image.is_cuda:
+            torch.cuda.synchronize()
+        best[name] = min(best.get(name, np.inf), time.perf_counter() - started)
+        return made
 
     with torch.inference_mode():
-        maps = network()
-        features = extractor.generator(maps, size)
-        scores = detector.regional_anomaly_map(features)
-        work = {
-            "VGG19": network,
-            "align and aggregate": lambda: extractor.generator(maps, size),
-            "autoencoder and score": lambda: detector.regional_anomaly_map(features),
-            "upsample": lambda: upsample(scores, size),
-        }
-        timers = {name: Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads()) for name, run in work.items()}
-        return {name: min(timer.timeit(1).mean for _ in range(repeats)) for name, timer in timers.items()}
+        for _ in range(repeats):
+            maps = clock("VGG19", lambda: list(extractor.backbone.feature_maps(image, extractor.layers, extractor.keep_padding)))
+            features = clock("align and aggregate", lambda maps=maps: extractor.generator(maps, size))
+            scores = clock("autoencoder and score", lambda f=features: detector.regional_anomaly_map(f))
+            clock("upsample", lambda s=scores: upsample(s, size))
+    return best
 
 
 def build(c_d: int = 200) -> FunctionView:

@@ -318,8 +318,8 @@ verdict("evaluate gives these two functions", agree.all(), f"{with_roc:.3f} and 
 # %%
 both_curves(roc_curve(test_maps, test_masks, 300), pro_curve(test_maps, test_masks, 1.0, 300), "Pills")
 picture(
-    "DFR on pills. The ROC curve rises almost at once to 0.95; the PRO curve lies below it, creeps up to "
-    "three quarters and jumps by a sixth at a false positive rate just below 0.2."
+    "DFR on pills. The ROC curve rises almost at once to 0.9; the PRO curve lies below it, jumps by a sixth to 0.85 "
+    "at a false positive rate of about 0.02, then creeps up to one."
 )
 print("regions of", *sorted(connected_regions(test_masks)[1].tolist()), "pixels")
 
@@ -327,8 +327,7 @@ print("regions of", *sorted(connected_regions(test_masks)[1].tolist()), "pixels"
 # Where the curves rise steeply at the left, defects are found at almost no cost. The slowly rising part of PRO is what the detector
 # hardly sees: more and more normal pixels are called anomalous before its turn comes. A jump is a region so small that it is found
 # all at once; the smallest one here has as many votes as the largest. Which defects are hardly seen? We ask at one
-# threshold, at which a twentieth of the normal pixels is called anomalous. That is far below the one of notebook 05, which missed the
-# scratch:
+# threshold, at which a twentieth of the normal pixels is called anomalous:
 
 # %%
 called = test_maps > np.quantile(test_maps[~test_masks], 0.95)
@@ -354,14 +353,14 @@ show(
     heat(test_maps[k], 0, top),
     titles=(f"{missed}; orange: the truth", "scores, up to the highest of a good pill"),
     width=4,
-    alt="A pill with a wrong letter, outlined, and its anomaly map: the letter hardly glows; two spots "
-    "elsewhere on the pill, where nothing is wrong, are brighter.",
+    alt="A pill with a wrong letter, outlined, and its anomaly map: the letter does not stand out; the whole pill is "
+    "mottled, and the brightest spots lie where nothing is wrong.",
 )
 
 # %% [markdown]
 # A pill of the wrong kind has most of all defective pixels and is found completely; the wrong imprint has a few of them and is hardly
 # found: its strokes are ordinary strokes, only they say something else. ROC-AUC scarcely hears of the imprint; for PRO-AUC it is one
-# of half a dozen votes. That is how a detector comes to 0.98 in one metric and 0.79 in the other, and why a single number is no verdict.
+# of half a dozen votes. That is how a detector comes to 0.99 in one metric and 0.91 in the other, and why a single number is no verdict.
 # It need not go this way: the hand-made map that misses the large defect has the higher PRO-AUC. Which is it in the paper?
 #
 # ## Tables II and III

@@ -326,23 +326,24 @@ picture(
 beyond = {
     name: max(min(by_chance) - roc, roc - max(by_chance), 0) for name, (roc, _, _) in changed.items()
 }
-far = [name for name in single if beyond[name] > 2 * spread]
+far = [name for name in single if beyond[name] > 4 * spread]
 order = {"loss": 0, "batch_norm": 1, f"padding: {other}": 2, "interpolation": 3}
 right = order.get(far[0], 4) if far else 4
 sizes = "; ".join(f"{name}: {beyond[name] / spread:.0f} times its width" for name in far)
-outcome("11.1", right, f"More than twice the band's width away from it: {', '.join(far) or 'none'}.")
+outcome("11.1", right, f"More than four times the band's width away from it: {', '.join(far) or 'none'}.")
 verdict("one change alone lies that far off", len(far) == 1, sizes)
-near = sum(beyond[name] == 0 for name in single)
-verdict("half of the changes or more lie within the band", near >= len(single) / 2, near)
+near = sum(beyond[name] <= spread for name in single)
+verdict("two thirds of the changes or more lie within one width of the band", near >= len(single) * 2 / 3, near)
 change = abs(changed["score"][0] - by_chance[0])
 verdict("the squared score changes ROC-AUC by less than 0.005, as the algebra said", change < 0.005, change)
 
 # %% [markdown]
 # A dot within the band shows nothing: another seed would have done the same. Nor does a dot just outside: a fifth seed of the base
 # itself would fall outside the range of four in two cases of five. Only a dot far away says something without more runs, and here it
-# is the padding, whose frame notebook 08 shows. The paper's Table V reports about one hundredth for it, on the mean of its textures;
-# with $f_{1:8}$ and this slim network it is more. All else would need an average over many runs, categories too: on leather, the same
-# experiment leaves even the padding near the band.
+# is the padding, whose frame notebook 08 shows. The paper's Table V reports about one hundredth for it, on the mean of its textures.
+# Here it is somewhat more, but it hangs on the training: with twice the steps it is a few thousandths, and from the "pca" start of
+# notebook 08 nothing. All else would need an average over many runs, categories too: on leather, the same experiment leaves even the
+# padding's ROC-AUC within the band.
 #
 # Two dots are a different case. `score` and `map_interpolation` come after training, so they are compared with the *same* trained
 # detector, seed 0 of the base, and what separates them from it is theirs alone. What do the changes look like in a map?
@@ -360,8 +361,8 @@ show(
     *pictures,
     titles=("truth", "base", f"padding: {other}", "public code's rules, root"),
     width=2.9,
-    alt="A wooden board with an outlined scratch, and three maps. The base and the public code's rules show the "
-    "scratch as a bright line; with zero padding the line is dull beside the glowing corners of the image.",
+    alt="A wooden board with an outlined scratch, and three maps. All show the scratch as a bright line; with zero "
+    "padding there is a thin glowing frame besides, along the upper and the left border.",
 )
 off = np.abs(maps[2] / maps[0] - 1).mean()
 verdict("the public code's rules give other maps", off > 0.02, f"{off:.0%} of a score in the mean")
@@ -453,8 +454,9 @@ quiz(11, [
 # - Eleven settings differ between paper and public code. They are data here, and two presets switch between them.
 # - Squaring the score cannot change the order of positions; batch normalisation folds away after training; kept padding shifts maps
 #   by up to a unit.
-# - The seed alone, with one backbone for all, moves ROC-AUC by a few thousandths on the quick edition's wood, by a hundredth on its
-#   leather, and less with the embedded edition's images. One change of nine, the padding, is far larger than that; for the others one run is no evidence.
+# - The seed alone, with one backbone for all, moves ROC-AUC by two thousandths on the quick edition's wood, by a hundredth on its
+#   leather, and less with the embedded edition's images. One change of nine, the padding, is far larger than that on wood; for the
+#   others one run is no evidence.
 # - "Reproduced" has four senses; say which.
 #
 # ## Deviations
