@@ -100,7 +100,8 @@ show(
     titles=titles,
     width=3,
     alt="A hazelnut with a round hole, and the means of three layers over it: layer 2 as fine as the "
-    "image, the hole's rim bright, layer 6 in small squares, the hole bright, layer 12 in squares of 8 pixels, the hole and the nut's edge bright.",
+    "image, the hole's rim bright, layer 6 in small squares, the hole bright, layer 12 in squares of 8 "
+    "pixels, the hole and the nut's edge bright.",
 )
 
 # %% [markdown] tags=["slide"]
