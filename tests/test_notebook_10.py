@@ -76,7 +76,7 @@ def test_it_runs_with_ones_own_photographs_and_leaves_them_alone(tmp_path, capsy
         run(names, folder)
         printed = capsys.readouterr().out
         assert "Exercise 10.3: right" in printed and "normal images" in printed
-        assert ("ranked better" in printed) == (layout == "masks")
+        assert ("pixels are ranked" in printed) == (layout == "masks")
     assert contents(tmp_path) == before
 
 

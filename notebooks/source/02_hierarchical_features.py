@@ -531,8 +531,8 @@ quiz(2, [
 # ## Deviations
 #
 # In the quick and embedded editions the width is one eighth and the weights are distilled: the network imitates the maps of one that was
-# trained on ImageNet, and explains 0.54 to 0.73 of their variance in layers 1 to 10, 0.39 and 0.24 in 11 and 12, whose models are much
-# deeper layers (`docs/distilled.md`). Shapes and padding behave the same.
+# trained on ImageNet, and explains more than half of their variance in layers 1 to 10, less in layers 11 and 12, whose models are much
+# deeper layers (`docs/distilled.md` has the numbers). Shapes and padding behave the same.
 # The paper compares with methods that learn from scratch (autoencoders, GANs); our "random" has not learnt at all.
 #
 # ## References

@@ -268,7 +268,7 @@ less = abs(deep["reflect"] - 1) < 2 / 3 * (deep["zeros"] - 1)
 verdict("8 to 32 pixels inside, reflection takes a third of the excess away or more", less, sizes)
 
 # %% [markdown]
-# With zeros the profile is raised over the outer 25 pixels or so, with the mirror over half of that. A field sees
+# With zeros the profile is raised over some two dozen outer pixels, with the mirror over half of that. A field sees
 # the border from half its width away, so what is raised that deep is the work of the larger fields.
 # That is the mechanism which the paper proposes for its Fig. 9, and here we may say more than "one cause may be": padding is
 # the only thing that differs between the two curves. What they share, the outermost ring, the mirror does not cure; a weave that
