@@ -128,13 +128,15 @@ def cost(records: Records) -> Drawing:
     figure = Figure(figsize=(7.6, 4.4))
     title(figure, "What a map costs, and how good it is", "Mean PRO-AUC of all categories; one image at a time, alone on the machine.")
     axes = figure.add_axes((0.085, 0.155, 0.86, 0.69))
-    placed: list[tuple[float, float]] = []  # a name goes below its point where another's would be in its way
+    placed: list[tuple[float, float]] = []  # a name goes a line lower for each that would be in its way
     for name, milliseconds, quality, _ in sorted(points, key=lambda point: -point[2]):
         ours = name.startswith("DFR")
         near = [other for other in placed if abs(np.log(other[0] / milliseconds)) < 0.5 and abs(other[1] - quality) < 0.02]
         placed.append((milliseconds, quality))
         axes.plot(milliseconds, quality, "o" if ours else "s", color=BLUE if ours else ORANGE, **_MARKER)
-        axes.annotate(name, (milliseconds, quality), xytext=(6, -11 if near else 3), textcoords="offset points", fontsize=8, color=INK)
+        at = {"xytext": (6, 3 - 12 * len(near)), "textcoords": "offset points"}
+        leader = {"arrowstyle": "-", "color": FAINT, "shrinkA": 0} if len(near) > 1 else None
+        axes.annotate(name, (milliseconds, quality), **at, arrowprops=leader, fontsize=8, color=INK)
     axes.set(xscale="log", xlabel="milliseconds an image", ylabel="PRO-AUC, mean")
     axes.grid(color=FAINT, linewidth=0.5)
     axes.margins(x=0.12, y=0.1)
