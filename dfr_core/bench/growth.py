@@ -35,7 +35,7 @@ _SLIM = Settings.of_edition("embedded")
 #: Network -> arguments of Variants: the paper's, and the slim default with the c_d that it finds on the synthetic bottle.
 NETWORKS: dict[str, dict[str, Any]] = {
     "full": {"c_d": LATENT},
-    "slim": {"width": _SLIM.width, "padding": _SLIM.padding, "c_d": 41},
+    "slim": {"width": _SLIM.width, "padding": _SLIM.padding, "c_d": 24},
 }
 
 

@@ -1,7 +1,7 @@
 """Another network to learn from: EfficientNet-Lite0 (Tan and Le, arXiv 1905.11946, without squeeze and excitation, with ReLU6), frozen.
 
-A third of a slim VGG19's own arithmetic buys it features that separate defects far better than those of the VGG16 that can be had
-here. Its maps are what its blocks put out, all linear; each channel is brought to one spread before it is a target.
+It is far smaller than VGG16 or VGG19, and its features separate defects far better than those of the VGG16 that can be had here. Its maps
+are what its blocks put out, all linear; each channel is brought to one spread before it is a target.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Source:
     n_held_out: int
     side: int
     seed: int
-    version: int = 1
+    version: int = 2
 
     def compatible(self, about: dict[str, str]) -> bool:
         """Whether a file's words say that it was made from the same; more crops than before only add to what is there."""
@@ -79,6 +79,7 @@ class Targets:
         self.source, self.folder, self.teacher = source, Path(folder), teacher
         self._paths = {False: training, True: held_out}
         self.generator = Generator()
+        self.layers = sorted(set(teacher.pairs().values()))  # of the teacher, that somebody learns from
         self._components: dict[int, tuple[Tensor, Tensor]] = {}
         #: Layer of the teacher -> what undoes the whitening of its components, [K]: distances are then the teacher's.
         self.lengths: dict[int, Tensor] = {}
@@ -122,8 +123,8 @@ class Targets:
 
     def _aggregated(self, picture: Tensor) -> dict[int, Tensor]:
         """The teacher's maps of one picture after Eq. 2: [h', w', c_l] each."""
-        size, layers = (self.source.side, self.source.side), sorted(set(self.teacher.pairs().values()))
-        return {layer: self.generator.aggregate(phi, size).data[0] for layer, phi in self.teacher.feature_maps(picture[None], layers)}
+        size = (self.source.side, self.source.side)
+        return {layer: self.generator.aggregate(phi, size).data[0] for layer, phi in self.teacher.feature_maps(picture[None], self.layers)}
 
     def _about(self) -> dict[str, str]:
         return {"source": json.dumps(asdict(self.source), sort_keys=True)}
@@ -138,11 +139,10 @@ class Targets:
         if not file.exists():
             save_tensors(file, self._estimate(), self._about())
         tensors, _ = load_tensors(file)
-        layers = sorted(set(self.teacher.pairs().values()))
-        self.lengths = {layer: tensors[f"{layer}.length"] for layer in layers}
-        self._components = {layer: (tensors[f"{layer}.mean"], tensors[f"{layer}.basis"]) for layer in layers}
+        self.lengths = {layer: tensors[f"{layer}.length"] for layer in self.layers}
+        self._components = {layer: (tensors[f"{layer}.mean"], tensors[f"{layer}.basis"]) for layer in self.layers}
         maps = self._aggregated(self._picture(0, False))
-        self._shapes = {layer: (*maps[layer].shape[:2], len(self._components[layer][1])) for layer in layers}
+        self._shapes = {layer: (*maps[layer].shape[:2], len(self._components[layer][1])) for layer in self.layers}
 
     def _estimate(self) -> dict[str, Tensor]:
         """Mean [c_l], scaled principal directions [K, c_l] and what undoes the whitening [K], from a sample of the crops to learn from."""
